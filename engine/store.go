@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Key tells repeats of a callback from new ones: the first 16 bytes of SHA-256 over app, command, RequestId and body, or random.
+type Key [16]byte
+
+// Record is one callback as it is stored: raw, so that every later release can read it anew.
+type Record struct {
+	Key      Key
+	Window   time.Duration // a record of the same Key that was received within it is a repeat; 0: nothing is
+	Received time.Time     // UTC
+	Query    string
+	Body     []byte
+
+	// Repeat is set by the store on reading: an earlier record, in stream order, has the same Key within the Window.
+	Repeat bool
+}
+
+// Pack is a run of records that were stored together.
+type Pack struct {
+	Seq     uint64    // of the pack in the accept stream, from 1
+	Ordinal uint64    // of its first record: how many callbacks were stored before it
+	Stored  time.Time // by the store's clock
+	Records []Record
+	// Again says that this pack may have been read before, by this process or another: ask Settled before acting on it.
+	Again bool
+	// Ack says that everything of the pack is settled: it is never read again. It does not wait.
+	Ack func()
+}
+
+// Parked is one delivery that waits for its next attempt. Its fields are stored: add to them, never change or take away.
+type Parked struct {
+	Job     Job       `json:"job"`
+	Due     time.Time `json:"due"`
+	Attempt int       `json:"attempt"` // attempts that have run
+	First   time.Time `json:"first"`   // when the first attempt started
+	Parks   int       `json:"parks"`   // how often it was parked: a later copy of the same delivery has a higher number
+	Error   string    `json:"error,omitempty"`
+	State   []byte    `json:"state,omitempty"`
+}
+
+// Bundle is a run of parked deliveries that fell due together.
+type Bundle struct {
+	Stored     time.Time // when it was parked, by the store's clock
+	Deliveries []Parked
+	Again      bool   // as in Pack
+	Ack        func() // as in Pack
+}
+
+// DeadLetter is a delivery that was given up.
+type DeadLetter struct {
+	Parked
+	At time.Time `json:"at"`
+}
+
+// Event is an entry of the outcomes stream: exactly one of its fields is set.
+type Event struct {
+	Matched *Matched `json:"matched,omitempty"`
+	Ended   *Ended   `json:"ended,omitempty"`
+}
+
+// Matched says what the rules made of one callback.
+type Matched struct {
+	Callback      string    `json:"callback"` // id
+	Seq           uint64    `json:"seq"`      // the pack's
+	Index         int       `json:"index"`    // the record's place in it
+	Received      time.Time `json:"received"`
+	Pairs         int       `json:"pairs"`
+	RuleSet       string    `json:"rule_set"`
+	Matches       []Hit     `json:"matches,omitempty"` // shadow matches too
+	Deliveries    []Job     `json:"deliveries,omitempty"`
+	Error         string    `json:"error,omitempty"` // why the stored callback could not be read
+	ConditionErrs int       `json:"condition_errors,omitempty"`
+}
+
+// Hit is one rule that matched one pair.
+type Hit struct {
+	Rule   string `json:"rule"`
+	Pair   int    `json:"pair"`
+	Shadow bool   `json:"shadow,omitempty"`
+}
+
+// Outcomes of an attempt.
+const (
+	OutcomeDone   = "done"   // it succeeded
+	OutcomeRetry  = "retry"  // it failed and was parked for another attempt
+	OutcomeParked = "parked" // no attempt was made: its action had no room, or is gone
+	OutcomeDead   = "dead"   // it failed for good
+)
+
+// Ended says how one attempt ended.
+type Ended struct {
+	Delivery string    `json:"delivery"` // id
+	Callback string    `json:"callback"`
+	Rule     string    `json:"rule"`
+	Action   string    `json:"action"`
+	Type     string    `json:"type,omitempty"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Attempt  int       `json:"attempt"`
+	Parks    int       `json:"parks"`
+	At       time.Time `json:"at"`
+	Took     int64     `json:"took_ns"`
+	Outcome  string    `json:"outcome"`
+	Next     time.Time `json:"next,omitzero"`
+	Detail   string    `json:"detail,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Sent     []byte    `json:"sent,omitempty"`
+	Received []byte    `json:"received,omitempty"`
+	DryRun   bool      `json:"dry_run,omitempty"`
+}
+
+// Job is a delivery as it is stored: all that an attempt needs but the action's configuration.
+type Job struct {
+	ID              string            `json:"id"`
+	Callback        string            `json:"callback"`
+	Rule            string            `json:"rule"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	Action          string            `json:"action"`
+	RuleSet         string            `json:"rule_set"`
+	Reprocess       string            `json:"reprocess,omitempty"`
+	From            string            `json:"from"`
+	To              string            `json:"to"`
+	SdkAppid        int64             `json:"sdkappid"`
+	CallbackCommand string            `json:"command"`
+	ClientIP        string            `json:"client_ip,omitempty"`
+	OptPlatform     string            `json:"opt_platform,omitempty"`
+	RequestId       string            `json:"request_id,omitempty"`
+	PairCount       int               `json:"pair_count"`
+	PairIndex       int               `json:"pair_index"`
+	Mutual          bool              `json:"mutual,omitempty"`
+	Time            time.Time         `json:"time"`
+	Created         time.Time         `json:"created"`
+}
+
+// Totals are cumulative counts. They are stored with every pack of outcomes, so that they outlive restarts and purges.
+type Totals struct {
+	Callbacks     uint64 `json:"callbacks"`
+	Unmatched     uint64 `json:"unmatched"` // callbacks none of whose pairs matched a rule
+	Pairs         uint64 `json:"pairs"`
+	Matches       uint64 `json:"matches"`
+	ShadowMatches uint64 `json:"shadow_matches"`
+	Refused       uint64 `json:"refused"`
+	Quarantined   uint64 `json:"quarantined"`
+	Created       uint64 `json:"created"`
+	Done          uint64 `json:"done"`
+	Dead          uint64 `json:"dead"` // deliveries that are dead letters now
+	Discarded     uint64 `json:"discarded"`
+	// more, such as ignored and repeats, may be added
+	Repeats         uint64                `json:"repeats"`
+	ConditionErrors uint64                `json:"condition_errors"`
+	Rules           map[string]RuleTotals `json:"rules,omitempty"` // by name
+}
+
+// RuleTotals counts one rule's matches.
+type RuleTotals struct {
+	Matches uint64    `json:"matches"`
+	Last    time.Time `json:"last"`
+}
+
+// Quarantined is an authentic packet that was refused with 400.
+type Quarantined struct {
+	At    time.Time `json:"at"`
+	Query string    `json:"query"`
+	Body  []byte    `json:"body"`
+	Error string    `json:"error"`
+}
+
+// Settled is what the store knows of deliveries whose pack or bundle is read again.
+type Settled struct {
+	Matched map[PackIndex]*Matched // callbacks whose match was recorded
+	Parks   map[string]int         // by delivery id: the highest Parks of a stored copy, parked or ended
+	Final   map[string]bool        // by delivery id: done or dead is recorded
+	Dead    map[string]*DeadLetter // buried, whether its outcome was recorded or not
+}
+
+// PackIndex is the place of a record in the accept stream.
+type PackIndex struct {
+	Seq   uint64
+	Index int
+}
+
+// Store is the one door to what is kept. Its methods are safe for concurrent use; all that take a context keep to its deadline.
+type Store interface {
+	// Accept returns nil once r is on stable storage.
+	Accept(ctx context.Context, r *Record) error
+	// NextPack waits for the next pack that is not acked.
+	NextPack(ctx context.Context) (*Pack, error)
+	// NextBundle waits for the next bundle that is due and not acked.
+	NextBundle(ctx context.Context) (*Bundle, error)
+	// Park stores deliveries until they are due, bundled by Due.
+	Park(ctx context.Context, ps []Parked) error
+	// Bury stores a dead letter; one of the same delivery is replaced.
+	Bury(ctx context.Context, d *DeadLetter) error
+	// DeadLetters gives the dead letters, in no order.
+	DeadLetters(ctx context.Context) iter.Seq2[*DeadLetter, error]
+	// Append stores events and this node's totals after them, atomically, on stable storage.
+	Append(ctx context.Context, events []Event, totals *Totals) error
+	// Totals gives this node's totals, as last appended, and the sum of the other nodes'.
+	Totals(ctx context.Context) (own, others *Totals, err error)
+	// Settled reads what was recorded since the time.
+	Settled(ctx context.Context, since time.Time) (*Settled, error)
+	// Quarantine keeps a refused packet, up to the bound of the configuration.
+	Quarantine(ctx context.Context, q *Quarantined) error
+	// Status says how the store is.
+	Status() StoreStatus
+	// Close writes what is under way and stops.
+	Close(ctx context.Context) error
+}
+
+// StoreStatus is the store's part of status.
+type StoreStatus struct {
+	OK        bool   `json:"ok"` // callbacks can be stored
+	Error     string `json:"error,omitempty"`
+	Kind      string `json:"kind"`      // embedded or nats
+	Packs     uint64 `json:"packs"`     // in the journal
+	Callbacks uint64 `json:"callbacks"` // ever stored: the next ordinal
+	Bytes     uint64 `json:"bytes"`
+	DiskFree  uint64 `json:"disk_free,omitempty"`
+	Waiting   uint64 `json:"waiting"` // packs not yet acked or read
+	Damage    string `json:"damage,omitempty"`
+}

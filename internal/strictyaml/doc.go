@@ -1,0 +1,41 @@
+// Package strictyaml turns YAML into Go structs, strictly: unknown and repeated keys, tags, second documents and the traps of
+// YAML itself are problems, all of them are reported at once, and each one stands at its place in the file.
+package strictyaml
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is one thing that is wrong at one place of a file.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`   // from 1; 0: the file as a whole
+	Column  int    `json:"column"` // from 1, in characters; 0: the line as a whole
+	Message string `json:"message"`
+	Warning bool   `json:"-"` // what is said, but does not keep the file from being used
+}
+
+// String gives "file:line:col: message", the shape that editors and CI systems link to.
+func (p Problem) String() string {
+	sep := ": "
+	if p.Warning {
+		sep = ": warning: "
+	}
+	if p.Line == 0 {
+		return p.File + sep + p.Message
+	}
+	return fmt.Sprintf("%s:%d:%d%s%s", p.File, p.Line, max(p.Column, 1), sep, p.Message)
+}
+
+// Problems is every problem of one or more files, as an error.
+type Problems []Problem
+
+// Error gives one problem a line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
