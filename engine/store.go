@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 )
@@ -171,6 +172,15 @@ type Quarantined struct {
 	Error string    `json:"error"`
 }
 
+// EventPack is a run of events that one node appended together, and its totals after them.
+type EventPack struct {
+	Seq    uint64    // in the outcomes stream, from 1; there may be gaps
+	Node   string    // who appended it
+	Stored time.Time // by the store's clock
+	Events []Event
+	Totals *Totals // nil where none were given
+}
+
 // Settled is what the store knows of deliveries whose pack or bundle is read again.
 type Settled struct {
 	Matched map[PackIndex]*Matched // callbacks whose match was recorded
@@ -184,6 +194,12 @@ type PackIndex struct {
 	Seq   uint64
 	Index int
 }
+
+// ErrNotFound says that a store has no dead letter of that delivery.
+var ErrNotFound = errors.New("not found")
+
+// ErrClosed says that the store was closed.
+var ErrClosed = errors.New("the store is closed")
 
 // Store is the one door to what is kept. Its methods are safe for concurrent use; all that take a context keep to its deadline.
 type Store interface {
@@ -205,8 +221,19 @@ type Store interface {
 	Totals(ctx context.Context) (own, others *Totals, err error)
 	// Settled reads what was recorded since the time.
 	Settled(ctx context.Context, since time.Time) (*Settled, error)
+	// DeadLetter gives the dead letter of one delivery; ErrNotFound where there is none.
+	DeadLetter(ctx context.Context, delivery string) (*DeadLetter, error)
+	// Exhume takes the dead letter of one delivery away, once it is replayed or discarded; ErrNotFound where there is none.
+	Exhume(ctx context.Context, delivery string) error
+	// Events gives what was appended, by all nodes, in order, from the sequence number on (0: from the oldest kept) to the
+	// newest there is when it gets there; it does not wait for more.
+	Events(ctx context.Context, from uint64) iter.Seq2[*EventPack, error]
+	// Journal gives the packs stored since the time, acked or not, in order, up to the newest. Their Ack does nothing.
+	Journal(ctx context.Context, since time.Time) iter.Seq2[*Pack, error]
 	// Quarantine keeps a refused packet, up to the bound of the configuration.
 	Quarantine(ctx context.Context, q *Quarantined) error
+	// QuarantinedPackets gives the packets that Quarantine kept, oldest first.
+	QuarantinedPackets(ctx context.Context) iter.Seq2[*Quarantined, error]
 	// Status says how the store is.
 	Status() StoreStatus
 	// Close writes what is under way and stops.
