@@ -1,0 +1,126 @@
+package strictyaml
+
+import (
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// How many bytes may be parsed again to find where a syntax error starts: first line by line, then by halves.
+const (
+	stepBudget  = 8 << 20
+	halveBudget = 24 << 20
+	stepAtLeast = 4
+)
+
+// syntaxProblem places a syntax error. The parser's own line is that of the block around it, or none at all; the line after the
+// longest run of lines that parses is where the trouble starts.
+func (d *Document) syntaxProblem(err error) Problem {
+	line := d.troubleLine()
+	text := d.line(line)
+	indent := len(text) - len(strings.TrimLeft(text, " \t"))
+	p := Problem{File: d.File, Line: line, Column: utf8.RuneCountInString(text[:indent]) + 1}
+	if indent == len(text) {
+		p.Column = 1
+	}
+	p.Message = "YAML: " + parserMessage.ReplaceAllString(err.Error(), "")
+	if hint := syntaxHint(text); hint != "" {
+		p.Message += "; " + hint
+	}
+	return p
+}
+
+var parserMessage = regexp.MustCompile(`^yaml: (line \d+: )?`)
+
+// troubleLine looks back from the last line that the parser had seen when it gave up: lines after that play no part.
+func (d *Document) troubleLine() int {
+	seen := d.linesSeen()
+	parses := func(lines int) bool {
+		_, _, err := compose(d.bytesOf(lines))
+		return err == nil
+	}
+	spent, k := 0, seen-1
+	for ; k > 0; k-- {
+		size := d.lines[min(k, len(d.lines)-1)]
+		if spent+size > stepBudget && seen-k > stepAtLeast {
+			break
+		}
+		if parses(k) {
+			return k + 1
+		}
+		spent += size
+	}
+	spent = 0
+	lo, hi := 0, k+1 // what is before lo parses, what is before hi does not
+	for hi-lo > 1 && spent < halveBudget {
+		mid := (lo + hi) / 2
+		spent += d.lines[min(mid, len(d.lines)-1)]
+		if parses(mid) {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo + 1
+}
+
+// linesSeen is how many lines the parser reads until it gives up.
+func (d *Document) linesSeen() int {
+	r := &lineReader{doc: d}
+	_, _, _ = compose(r)
+	return max(r.line, 1)
+}
+
+// lineReader gives the source line by line, so that the parser never has more than it asked for.
+type lineReader struct {
+	doc  *Document
+	line int    // lines begun
+	rest string // of the current line
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if r.rest == "" {
+		if r.line == len(r.doc.lines) || r.doc.lines[r.line] == len(r.doc.src) {
+			return 0, io.EOF
+		}
+		end := len(r.doc.src)
+		if r.line+1 < len(r.doc.lines) {
+			end = r.doc.lines[r.line+1]
+		}
+		r.rest = r.doc.src[r.doc.lines[r.line]:end]
+		r.line++
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+const quoteHint = "quote the whole value, or write it on the next line below `|`"
+
+var keyAndValue = regexp.MustCompile(`^[ \t]*(?:- +)*[\w.-]+:[ \t]+(\S.*)$|^[ \t]*- +(\S.*)$`)
+
+// syntaxHint says what to do about a line that YAML stumbled over, where that can be told from the line alone.
+func syntaxHint(line string) string {
+	if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
+		return "the line is indented by a tab: YAML wants spaces"
+	}
+	m := keyAndValue.FindStringSubmatch(line)
+	if m == nil {
+		return ""
+	}
+	value := strings.TrimRight(m[1]+m[2], " \t")
+	switch first := value[0]; first {
+	case '"', '\'':
+		if end := strings.IndexByte(value[1:], first); end < 0 {
+			return "the quote is not closed on this line"
+		}
+		return "the value begins with a quote, and YAML takes it to end with the next one: " + quoteHint
+	case '[', '{', ']', '}', '!', '&', '*', '%', '@', '`', '|', '>', ',':
+		return "a value that begins with `" + value[:1] + "` means something else to YAML: " + quoteHint
+	}
+	if strings.Contains(value, ": ") || strings.HasSuffix(value, ":") {
+		return "the value holds `: `: " + quoteHint
+	}
+	return ""
+}
