@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/lang"
 )
 
 // Delivery is one match on its way to one action.
@@ -33,6 +34,26 @@ type Delivery struct {
 	Time            time.Time // when the callback arrived, UTC
 }
 
+// vars gives the delivery as the language's names.
+func (d *Delivery) vars() *lang.Vars {
+	return &lang.Vars{
+		Pair:            d.Pair,
+		CallbackCommand: d.CallbackCommand,
+		ClientIP:        d.ClientIP,
+		OptPlatform:     d.OptPlatform,
+		RequestId:       d.RequestId,
+		SdkAppid:        d.SdkAppid,
+		PairCount:       d.PairCount,
+		PairIndex:       d.PairIndex,
+		Mutual:          d.Mutual,
+		Time:            d.Time,
+		RuleName:        d.Rule.Name,
+		RuleLabels:      d.Rule.Labels,
+		DeliveryID:      d.ID,
+		DeliveryAttempt: d.Attempt,
+	}
+}
+
 // Rule names the rule that matched.
 type Rule struct {
 	Name   string
@@ -44,6 +65,12 @@ type Rule struct {
 // closed after its last delivery.
 type Action interface {
 	Run(ctx context.Context, d *Delivery) (Result, error)
+}
+
+// Previewer is an action that sends more than its configured templates: what it adds by itself, by field, such as a default body.
+// A preview reads no network.
+type Previewer interface {
+	Preview(d *Delivery) (map[string]any, error)
 }
 
 // Result is what an attempt leaves behind, whether it succeeded or not.

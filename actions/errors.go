@@ -2,6 +2,7 @@ package actions
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -23,6 +24,8 @@ func IsPermanent(err error) bool {
 	var p *permanentError
 	return errors.As(err, &p)
 }
+
+func permanentf(format string, args ...any) error { return Permanent(fmt.Errorf(format, args...)) }
 
 type retryAfterError struct {
 	err   error
@@ -48,3 +51,21 @@ func RetryAfterOf(err error) (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// PanicError is a panic of an action's own code. The stack is for the log alone: it is no part of the text, which goes to the
+// history.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the action panicked: %v", e.Value) }
+
+// FieldError is a configuration error at one field.
+type FieldError struct {
+	Field string // its yaml name; nested ones with dots, items of a list by their number from 0: "headers.X-Team", "to.0"
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }

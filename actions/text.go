@@ -1,44 +1,181 @@
 package actions
 
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
+	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+)
+
 // Text is a text field with {{ expressions }} and ${secrets}. A number, bool or time is written as text; a template that gives
 // nothing of these is a load error.
-type Text struct{}
+type Text struct{ parts []part }
+
+// part is a piece of a text: a literal, a secret, or an expression.
+type part struct {
+	offset  int    // of the piece within the source, for load errors
+	text    string // where program is nil
+	secret  bool
+	program *lang.Program
+}
+
+// Literal makes a Text of a fixed string, for defaults.
+func Literal(s string) Text { return Text{[]part{{text: s}}} }
 
 // Render gives the text for d. Its error is Permanent.
-func (t Text) Render(d *Delivery) (string, error) { return "", nil }
+func (t Text) Render(d *Delivery) (string, error) { return t.render(d, false) }
 
 // IsZero tells that the field was absent.
-func (t Text) IsZero() bool { return true }
+func (t Text) IsZero() bool { return t.parts == nil }
 
-// Header is a Text for one line of a header: CR, LF and NUL in what comes out are a Permanent error.
-type Header struct{ Text }
+// UnmarshalNode compiles the text. It is called by the decoder.
+func (t *Text) UnmarshalNode(d *strictyaml.Decoder, n *yaml.Node) {
+	if parts, ok := compileText(d, n); ok {
+		t.parts = parts
+	}
+}
 
-// URL is a Text whose scheme and host are literal, http or https; templates in the path and query are escaped, and a path
-// segment that comes out as . or .. is a Permanent error.
-type URL struct{ Text }
+// JSONSchema describes the field in the configuration's schema.
+func (Text) JSONSchema() map[string]any {
+	return map[string]any{"type": []string{"string", "number", "boolean"}}
+}
 
-// HTML is a Text whose values are escaped for text and for quoted attributes that hold no URL, event handler or style; a
-// template anywhere else in HTML is a load error.
-type HTML struct{ Text }
+func (t Text) render(d *Delivery, mask bool) (string, error) { return join(t.parts, d, mask, nil) }
 
-// Address is one mail address, with or without a display name; its domain takes no template, and what comes out must be
-// exactly one address.
-type Address struct{ Text }
+// preview gives the text with its secrets masked.
+func (t Text) preview(d *Delivery) (any, error) { return t.render(d, true) }
 
-// Tree is a mapping, list or text whose leaves are templates: a leaf that is exactly one {{ … }} keeps its type.
-type Tree struct{}
+// join renders the parts one after the other. Only values go through escape: the literals around them are the author's.
+func join(parts []part, d *Delivery, mask bool, escape func(string) string) (string, error) {
+	if len(parts) == 1 && parts[0].program == nil && !parts[0].secret {
+		return parts[0].text, nil
+	}
+	var b strings.Builder
+	vars := d.vars()
+	for _, p := range parts {
+		switch {
+		case p.program == nil && p.secret && mask:
+			b.WriteString(masked)
+		case p.program == nil:
+			b.WriteString(p.text)
+		default:
+			value, err := p.program.Eval(vars)
+			if err != nil {
+				return "", permanentf("{{ %s }}: %w", p.program.Source(), err)
+			}
+			s := lang.Format(value)
+			if escape != nil {
+				s = escape(s)
+			}
+			b.WriteString(s)
+		}
+	}
+	return b.String(), nil
+}
 
-// Render gives the tree for d as maps, slices, strings, numbers, bools. Its error is Permanent.
-func (t Tree) Render(d *Delivery) (any, error) { return nil, nil }
+// compileText gives the parts of the scalar n, each of which can be written as text. What is wrong goes to d, and then ok is
+// false.
+func compileText(d *strictyaml.Decoder, n *yaml.Node) (parts []part, ok bool) {
+	return compileParts(d, n, true)
+}
 
-// IsZero tells that the field was absent.
-func (t Tree) IsZero() bool { return true }
+// compileParts gives the parts of the scalar n; an expression that is all of it may be of any type unless scalar is set.
+func compileParts(d *strictyaml.Decoder, n *yaml.Node, scalar bool) (parts []part, ok bool) {
+	src, ok := d.Text(n)
+	if !ok {
+		return nil, false
+	}
+	sc := scopeOf(d)
+	template, errs := lang.CompileTemplate(src, sc.lang)
+	for _, e := range errs {
+		d.ProblemAt(n, e.Offset, e.Message)
+	}
+	if len(errs) > 0 {
+		return nil, false
+	}
+	sc.noteLists(template.Lists())
+	for _, seg := range template.Segments {
+		if seg.Program == nil {
+			literal, good := compileLiteral(d, n, seg)
+			parts, ok = append(parts, literal...), ok && good
+			continue
+		}
+		if at := secretInExpression(seg.Program.Source()); at >= 0 {
+			d.ProblemAt(n, seg.Offset+at, "a secret cannot stand inside {{ }}: write it outside, in the text itself")
+			ok = false
+		}
+		if seg.Program.Kind() == lang.Map && (scalar || len(template.Segments) > 1) {
+			d.ProblemAt(n, seg.Offset, "this gives a map; a text takes a string, number, bool or time")
+			ok = false
+		}
+		parts = append(parts, part{offset: seg.Offset, program: seg.Program})
+	}
+	return merge(parts), ok
+}
 
-// Secret is a value that is never shown: it prints, marshals and formats as "[secret]".
-type Secret struct{ value string }
+// compileLiteral puts the secrets into a literal.
+func compileLiteral(d *strictyaml.Decoder, n *yaml.Node, seg lang.Segment) ([]part, bool) {
+	pieces, err := scopeOf(d).split(seg.Literal)
+	if err != nil {
+		at := seg.Offset
+		if e, ok := errors.AsType[*secrets.Error](err); ok {
+			at += e.At
+		}
+		d.ProblemAt(n, at, err.Error())
+		return nil, false
+	}
+	parts := make([]part, len(pieces))
+	for i, piece := range pieces {
+		parts[i] = part{offset: seg.Offset, text: piece.Text, secret: piece.Secret}
+	}
+	return parts, true
+}
 
-// NewSecret makes a secret of a value.
-func NewSecret(value string) Secret { return Secret{value} }
+// secretInExpression gives the offset of a secret in the source of an expression, -1 for none.
+func secretInExpression(source string) int {
+	for _, opening := range []string{"${env:", "${file:"} {
+		if at := strings.Index(source, opening); at == 0 || at > 0 && source[at-1] != '$' {
+			return at
+		}
+	}
+	return -1
+}
 
-// Reveal gives the value.
-func (s Secret) Reveal() string { return s.value }
+// merge joins neighbouring literals. An empty text is one empty literal, so that it differs from an absent one.
+func merge(parts []part) []part {
+	out := parts[:0]
+	for _, p := range parts {
+		if p.program == nil && p.text == "" {
+			continue
+		}
+		if last := len(out) - 1; last >= 0 && p.program == nil && out[last].program == nil && p.secret == out[last].secret {
+			out[last].text += p.text
+			continue
+		}
+		out = append(out, p)
+	}
+	if len(out) == 0 {
+		return []part{{}}
+	}
+	return out
+}
+
+// fixed gives the text where it holds no expression.
+func fixed(parts []part) (string, bool) {
+	var b strings.Builder
+	for _, p := range parts {
+		if p.program != nil {
+			return "", false
+		}
+		b.WriteString(p.text)
+	}
+	return b.String(), true
+}
+
+// Format writes what the field is, never its value, whatever the verb: it may hold secrets.
+func (t Text) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[text of %d parts]", len(t.parts)) }

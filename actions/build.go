@@ -1,0 +1,175 @@
+package actions
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
+	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+)
+
+// Builder is what Build needs besides the node.
+type Builder struct {
+	Scope   *lang.Scope
+	Secrets *secrets.Resolver
+	Env     Env                         // Name is filled in by Build
+	Prev    func(name string) *Instance // the running set's action of a name, nil for none: carried over where nothing changed
+}
+
+// Build makes the action called name from its mapping node (type, the options, the type's own fields, but not the rules file's
+// own key "name"). Problems go to dec; nil is returned where there were any. Where the node, the values of its secrets, the lists
+// of its templates and the files that it read are as they were for Prev's action of the name, that very Instance is returned.
+func (r *Registry) Build(dec *strictyaml.Decoder, n *yaml.Node, name string, b Builder) *Instance {
+	t, ok := r.typeOf(dec, n)
+	if !ok {
+		return nil
+	}
+	if b.Scope == nil {
+		b.Scope = &lang.Scope{}
+	}
+	b.Env = b.Env.named(name)
+	print := newFingerprint(t.name, name, n, b.Env.SMTP)
+	if b.Prev != nil {
+		if prev := b.Prev(name); prev != nil && prev.inputs.same(print, b) {
+			return prev
+		}
+	}
+	return t.build(dec, n, name, b, print)
+}
+
+// named gives the environment of one action, with what every action may count on.
+func (e Env) named(name string) Env {
+	e.Name = name
+	if e.Logger == nil {
+		e.Logger = zap.NewNop()
+	}
+	return e
+}
+
+// typeOf finds the type that the node names.
+func (r *Registry) typeOf(dec *strictyaml.Decoder, n *yaml.Node) (registered, bool) {
+	if n.Kind != yaml.MappingNode {
+		dec.Problemf(n, "an action is a mapping with a type, such as {type: log, message: …}")
+		return registered{}, false
+	}
+	at, ok := lookup(n, "type")
+	if !ok {
+		dec.Problemf(n, "the action has no type; %s", r.known())
+		return registered{}, false
+	}
+	t, ok := r.types[at.Value]
+	if !ok || at.Kind != yaml.ScalarNode {
+		dec.Problemf(at, "there is no action type %q; %s", at.Value, r.known())
+		return registered{}, false
+	}
+	return t, true
+}
+
+func (t registered) build(dec *strictyaml.Decoder, n *yaml.Node, name string, b Builder, print fingerprint) *Instance {
+	before := countErrors(dec)
+	sc := newScope(b)
+	options, config := t.decode(dec, n, sc)
+	if countErrors(dec) > before {
+		return nil
+	}
+	reads := newFileLog(b.Env.ReadFile)
+	env := b.Env
+	env.ReadFile = reads.read
+	action, err := t.impl.make(config, env)
+	if err != nil {
+		reportNew(dec, n, err)
+		return nil
+	}
+	i := &Instance{
+		Name: name, Type: t.name, Options: options,
+		action: action, config: reflect.ValueOf(config).Elem(),
+		inputs: inputs{print: print, secrets: sc.used, files: reads.hashes, lists: sc.lists},
+	}
+	i.mask.Add(sc.values...)
+	return i
+}
+
+// decode reads the options and the configuration from the action's node.
+func (t registered) decode(dec *strictyaml.Decoder, n *yaml.Node, sc *scope) (Options, any) {
+	expand, outer := dec.Expand, dec.Scope
+	dec.Expand, dec.Scope = sc.expand, sc
+	defer func() { dec.Expand, dec.Scope = expand, outer }()
+
+	common, own := t.divide(dec, n)
+	options := decodeOptions(dec, common)
+	config := t.impl.config()
+	dec.Decode(own, config)
+	for _, f := range t.fields {
+		at, present := lookup(own, f.name)
+		switch value := reflect.ValueOf(config).Elem().FieldByIndex(f.index); {
+		case !present && f.tag.Get("required") == "true":
+			dec.Problemf(n, "%s is missing", f.name)
+		case present && f.tag.Get("enum") != "" && value.Kind() == reflect.String:
+			if allowed := strings.Split(f.tag.Get("enum"), ","); !slices.Contains(allowed, value.String()) {
+				dec.Problemf(at, "%s must be one of %s", f.name, strings.Join(allowed, ", "))
+			}
+		}
+	}
+	return options, config
+}
+
+// divide gives the options' part of the node and the type's own, and reports the keys that are neither.
+func (t registered) divide(dec *strictyaml.Decoder, n *yaml.Node) (common, own *yaml.Node) {
+	common, own = emptyLike(n), emptyLike(n)
+	options := optionNames()
+	var names []string
+	for _, f := range t.fields {
+		names = append(names, f.name)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Value == "type":
+		case slices.Contains(options, key.Value):
+			common.Content = append(common.Content, key, value)
+		case slices.Contains(names, key.Value):
+			own.Content = append(own.Content, key, value)
+		default:
+			all := slices.Sorted(slices.Values(append(slices.Clone(names), options...)))
+			dec.Problemf(key, "unknown key %[2]q: an action of type %[1]s has %[3]s", t.name, key.Value, strings.Join(all, ", "))
+		}
+	}
+	return common, own
+}
+
+func emptyLike(n *yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: n.Kind, Tag: n.Tag, Style: n.Style, Line: n.Line, Column: n.Column}
+}
+
+// reportNew puts the errors of New at their places.
+func reportNew(dec *strictyaml.Decoder, n *yaml.Node, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			reportNew(dec, n, e)
+		}
+		return
+	}
+	at := n
+	var field *FieldError
+	if errors.As(err, &field) {
+		at = nodeAt(n, field.Field)
+	}
+	dec.Problemf(at, "%s", fmt.Sprint(err))
+}
+
+func countErrors(dec *strictyaml.Decoder) int {
+	count := 0
+	for _, p := range dec.Problems() {
+		if !p.Warning {
+			count++
+		}
+	}
+	return count
+}

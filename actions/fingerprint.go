@@ -1,0 +1,97 @@
+package actions
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"io"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/lang"
+)
+
+// fingerprint tells apart what an action is configured to be: its name, its type and all that its node says.
+type fingerprint [sha256.Size]byte
+
+func newFingerprint(typ, name string, n *yaml.Node, smtp SMTP) fingerprint {
+	h := sha256.New()
+	for _, s := range []string{typ, name, smtp.Host, smtp.TLS, smtp.Username, smtp.Password.Reveal(), smtp.From} {
+		hashString(h, s)
+	}
+	hashInt(h, smtp.Port)
+	hashNode(h, n)
+	return fingerprint(h.Sum(nil))
+}
+
+// hashNode takes in all of a node that a decoder may look at: comments and style too, since they can be errors.
+func hashNode(h hash.Hash, n *yaml.Node) {
+	hashInt(h, int(n.Kind))
+	hashInt(h, int(n.Style))
+	hashInt(h, len(n.Content))
+	hashString(h, n.Tag)
+	hashString(h, n.Value)
+	hashString(h, n.LineComment)
+	for _, child := range n.Content {
+		hashNode(h, child)
+	}
+}
+
+func hashInt(h hash.Hash, i int) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(i))
+	h.Write(b[:])
+}
+
+func hashString(h hash.Hash, s string) {
+	hashInt(h, len(s))
+	_, _ = io.WriteString(h, s)
+}
+
+// inputs are all that an action was made of. As long as they are the same, so is the action.
+type inputs struct {
+	print   fingerprint
+	secrets map[string][sha256.Size]byte // what strings with secrets came to
+	files   map[string][sha256.Size]byte // the contents of files that New read
+	lists   map[string]*lang.List        // by name, those that templates use
+}
+
+// same tells whether an action made now would be made of the same.
+func (in *inputs) same(print fingerprint, b Builder) bool {
+	if in.print != print || !sameSecrets(in.secrets, b.Secrets) {
+		return false
+	}
+	for name, list := range in.lists {
+		if b.Scope.Lists[name] != list {
+			return false
+		}
+	}
+	for path, sum := range in.files {
+		data, err := b.Env.ReadFile(path)
+		if err != nil || sha256.Sum256(data) != sum {
+			return false
+		}
+	}
+	return true
+}
+
+// fileLog reads files and notes what was in them.
+type fileLog struct {
+	readFile func(string) ([]byte, error)
+	hashes   map[string][sha256.Size]byte
+}
+
+func newFileLog(readFile func(string) ([]byte, error)) *fileLog {
+	return &fileLog{readFile, map[string][sha256.Size]byte{}}
+}
+
+func (l *fileLog) read(path string) ([]byte, error) {
+	if l.readFile == nil {
+		return nil, errNoFiles
+	}
+	data, err := l.readFile(path)
+	if err == nil {
+		l.hashes[path] = sha256.Sum256(data)
+	}
+	return data, err
+}
