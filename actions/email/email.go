@@ -1,0 +1,113 @@
+package email
+
+import (
+	"fmt"
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/aftermath-rules/aftermath/actions"
+)
+
+// maxRecipients keeps the note of who has had a mail within what a delivery may store.
+const maxRecipients = 100
+
+// Config is an email action's configuration.
+type Config struct {
+	To      []actions.Address         `yaml:"to" doc:"Who the mail is for."`
+	CC      []actions.Address         `yaml:"cc" doc:"Who gets a copy, for all to see."`
+	BCC     []actions.Address         `yaml:"bcc" doc:"Who gets a copy that the others don't see."`
+	Subject actions.Header            `yaml:"subject" doc:"The subject."`
+	Text    actions.Text              `yaml:"text" doc:"The mail as plain text. One of text and html is needed; with both, the reader's program chooses."`
+	HTML    actions.HTML              `yaml:"html" doc:"The mail as HTML; values are escaped."`
+	From    actions.Address           `yaml:"from" doc:"The sender; by default that of the configuration's smtp section."`
+	ReplyTo actions.Address           `yaml:"reply_to" doc:"Where answers go."`
+	Headers map[string]actions.Header `yaml:"headers" doc:"More headers of the mail."`
+	Server  `yaml:",inline"`
+	SMTP    SMTP `yaml:"smtp" doc:"The same settings of the mail server, as a section of their own."`
+}
+
+// Server is how to reach the mail server. What is absent is taken from the smtp section of the configuration.
+type Server struct {
+	Host     string         `yaml:"host" doc:"The mail server's name. Another one than the configuration's does not get its login."`
+	Port     int            `yaml:"port" doc:"Its port: 587 by default, 465 with tls: implicit."`
+	TLS      string         `yaml:"tls" enum:"starttls,implicit,none" doc:"starttls is required, never downgraded."`
+	Username string         `yaml:"username" doc:"The name to log in with; without one, no login."`
+	Password actions.Secret `yaml:"password" doc:"The password to log in with."`
+	CA       string         `yaml:"ca" doc:"A PEM file of the certificate authorities to trust instead of the system's."`
+}
+
+// SMTP is a Server and the sender, as the smtp section of the configuration has them.
+type SMTP struct {
+	Server `yaml:",inline"`
+	From   actions.Address `yaml:"from" doc:"The sender."`
+}
+
+// Type is the action type "email".
+func Type() actions.Type {
+	return actions.Define("email", actions.Spec[Config]{
+		Summary: "Sends the delivery as mail, in one SMTP transaction a recipient.",
+		New:     New,
+	})
+}
+
+// email is one configured action.
+type email struct {
+	config Config
+	from   sender
+	server *server
+}
+
+// New makes the action. It reads the file of ca, and connects nowhere.
+func New(c Config, env actions.Env) (actions.Action, error) {
+	n := len(c.To) + len(c.CC) + len(c.BCC)
+	switch {
+	case n == 0:
+		return nil, fieldError("to", "is missing: a mail needs a recipient in to, cc or bcc")
+	case n > maxRecipients:
+		return nil, fieldError("to", "to, cc and bcc name %d recipients, and at most %d are possible: use a mailing list", n, maxRecipients)
+	case c.Text.IsZero() && c.HTML.IsZero():
+		return nil, fieldError("text", "is missing: a mail needs text, html or both")
+	}
+	if err := checkHeaders(c.Headers); err != nil {
+		return nil, err
+	}
+	from, err := newSender(c, env)
+	if err != nil {
+		return nil, err
+	}
+	server, err := newServer(c, env)
+	if err != nil {
+		return nil, err
+	}
+	return &email{config: c, from: from, server: server}, nil
+}
+
+// reserved are the headers that other fields or the program itself write.
+var reserved = []string{"From", "Sender", "To", "Cc", "Bcc", "Reply-To", "Subject", "Date", "Message-Id", "Mime-Version",
+	"Return-Path", "Received", "Dkim-Signature"}
+
+func checkHeaders(headers map[string]actions.Header) error {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		field := "headers." + name
+		switch {
+		case !httpguts.ValidHeaderFieldName(name) || len(name) > 70:
+			return fieldError(field, "%q is no name of a mail header", name)
+		case slices.Contains(reserved, canonical), strings.HasPrefix(canonical, "Content-"), strings.HasPrefix(canonical, "Resent-"):
+			return fieldError(field, "%s can't be set here: use the action's own fields, or leave it to aftermath", canonical)
+		case seen[canonical] != "":
+			return fieldError(field, "is the same header as %s", seen[canonical])
+		}
+		seen[canonical] = name
+	}
+	return nil
+}
+
+func fieldError(field, format string, args ...any) error {
+	return &actions.FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}

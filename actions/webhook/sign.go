@@ -1,0 +1,48 @@
+package webhook
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The headers of Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
+const (
+	headerID        = "Webhook-Id"
+	headerTimestamp = "Webhook-Timestamp"
+	headerSignature = "Webhook-Signature"
+)
+
+// parseSecret gives the key of a secret: the base64 behind whsec_, which may be left out, as the reference libraries read it.
+func parseSecret(s string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(strings.TrimSpace(s), "whsec_"))
+	if err != nil || len(key) == 0 {
+		return nil, errors.New("is no Standard Webhooks secret: write whsec_ and the base64 of 24 to 64 random bytes, " +
+			`such as "whsec_$(openssl rand -base64 32)"`)
+	}
+	return key, nil
+}
+
+// sign puts the three headers of Standard Webhooks on h: one signature for each key, so that a key can be changed without a gap.
+// Without a key there is no signature.
+func sign(h http.Header, keys [][]byte, id string, at time.Time, body []byte) {
+	timestamp := strconv.FormatInt(at.Unix(), 10)
+	h.Set(headerID, id)
+	h.Set(headerTimestamp, timestamp)
+	if len(keys) == 0 {
+		return
+	}
+	signatures := make([]string, len(keys))
+	for i, key := range keys {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(id + "." + timestamp + "."))
+		mac.Write(body)
+		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
+	h.Set(headerSignature, strings.Join(signatures, " "))
+}
