@@ -1,12 +1,17 @@
-// Package rules makes rule files into a RuleSet: it parses and compiles them, reports every problem at its place, matches pairs,
+// Package rules makes rules files into a RuleSet: it parses and compiles them, reports every problem at its place, matches pairs,
 // and loads and watches the folder they are in.
+//
+// The way of a change: Live sees that something below the rules folder (or a list or secret that it names) is not what it was and
+// waits until it stands still; its Loader reads everything into a snapshot, Parse and Compile make a whole new RuleSet of it beside
+// the running one, and only then is it swapped in. What cannot be compiled leaves the running set alone and is reported.
 package rules
 
 import (
+	"sync"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
-	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/lang"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -16,20 +21,21 @@ type (
 	Problems = strictyaml.Problems
 )
 
-// File is one parsed rules file, its positions kept.
-type File struct {
-	Name string // as problems name it
-}
-
-// Parse reads one rules file. The error is Problems.
-func Parse(name string, data []byte) (*File, error) { return nil, nil }
-
 // RuleSet is an immutable set of compiled rules. It is safe for concurrent use.
 type RuleSet struct {
-	Hash     string // of the files it was made of
+	Hash     string // of the contents of the rules and list files it was made of: the same on every node
 	LoadedAt time.Time
 	Rules    []*Rule // in order
 	Warnings Problems
+
+	active    []*Rule // the enabled ones, in order
+	byName    map[string]*Rule
+	instances []*actions.Instance // in the order of the files
+	actions   map[string]*actions.Instance
+	lists     map[string]*list
+	reads     map[string][]read // by action: the files it read when it was made
+	inputs    []string          // absolute paths of list files, secrets and files that actions read
+	envs      sync.Pool         // of *lang.Env, so that matching allocates nothing
 }
 
 // Rule is one compiled rule.
@@ -37,30 +43,28 @@ type Rule struct {
 	Name        string
 	Description string
 	Condition   string // its source
-	File        string
+	File        string // as problems name it
 	Line        int
 	Actions     []string // names, in order
 	Stop        bool
 	Enabled     bool
 	Shadow      bool
 	Labels      map[string]string
-}
 
-// Match is one rule that matched one pair.
-type Match struct {
-	Rule *Rule
-	Err  error // the condition failed at run time: no match, but counted
+	condition *lang.Condition
 }
-
-// Match appends to dst the rules that match the pair, in order, honouring enabled and stop; shadow rules are included and stop
-// nothing. It allocates nothing when nothing matches.
-func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match { return dst }
 
 // Action gives a configured action by name.
-func (rs *RuleSet) Action(name string) (*actions.Instance, bool) { return nil, false }
+func (rs *RuleSet) Action(name string) (*actions.Instance, bool) {
+	a, ok := rs.actions[name]
+	return a, ok
+}
 
 // Instances are all configured actions, each once.
-func (rs *RuleSet) Instances() []*actions.Instance { return nil }
+func (rs *RuleSet) Instances() []*actions.Instance { return rs.instances }
 
 // Rule gives a rule by name.
-func (rs *RuleSet) Rule(name string) (*Rule, bool) { return nil, false }
+func (rs *RuleSet) Rule(name string) (*Rule, bool) {
+	r, ok := rs.byName[name]
+	return r, ok
+}

@@ -1,0 +1,360 @@
+package rules
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
+)
+
+// Options are what Compile needs besides the files.
+type Options struct {
+	Registry *actions.Registry
+	Env      actions.Env   // lent to actions; its ReadFile is made for each rules file
+	Permit   Permit        // which secrets and files the rules may use
+	Folders  []string      // the rules folders: files in them may always be used
+	Prev     *RuleSet      // what did not change is taken over from it; may be nil
+	Mask     *secrets.Mask // is told every secret; may be nil
+
+	reader *reader // nil: the disk
+	broken string  // the text of files that could not be parsed
+}
+
+// compiler is the state of one Compile.
+type compiler struct {
+	Options
+	set      *RuleSet
+	scope    *lang.Scope
+	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to
+	inputs   map[string]bool              // absolute paths of the files that were asked for
+	places   map[string]string            // where each name is, by kind and name
+	known    []string                     // the named actions
+	used     map[string]bool              // lists and named actions, by kind and name
+	problems Problems                     // in list files
+	warnings Problems
+}
+
+// Compile makes one rule set of files, which come in the order that their rules run in. The error is Problems: all that is wrong with
+// all of them, what Parse reported included. It uses the files up.
+func Compile(files []*File, o Options) (*RuleSet, error) {
+	set, _, err := compile(files, o)
+	return set, err
+}
+
+// compile is Compile that also gives the files that the set depends on, or would if it could be compiled.
+func compile(files []*File, o Options) (*RuleSet, []string, error) {
+	if o.reader == nil {
+		o.reader = newReader(resolveAll(slices.Concat(o.Folders, o.Permit.Files)))
+	}
+	c := &compiler{
+		Options: o,
+		set: &RuleSet{
+			LoadedAt: time.Now(),
+			byName:   map[string]*Rule{},
+			actions:  map[string]*actions.Instance{},
+			lists:    map[string]*list{},
+			reads:    map[string][]read{},
+		},
+		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
+		secrets: map[string]*secrets.Resolver{},
+		inputs:  map[string]bool{},
+		places:  map[string]string{},
+		used:    map[string]bool{},
+	}
+	c.compileLists(files)
+	c.compileActions(files)
+	for _, f := range files {
+		for i := range f.rules {
+			c.rule(f, &f.rules[i])
+		}
+	}
+	inputs := c.finish()
+	errs := c.problems
+	for _, f := range files {
+		wrong, odd := f.problems()
+		errs, c.warnings = append(errs, wrong...), append(c.warnings, odd...)
+	}
+	if len(errs) > 0 {
+		return nil, inputs, sorted(errs)
+	}
+	c.warnUnused(files)
+	c.set.Warnings = sorted(c.warnings)
+	c.set.Hash = hash(files, c.set.lists)
+	return c.set, inputs, nil
+}
+
+// finish notes what the set depends on and hands the secrets to the mask.
+func (c *compiler) finish() []string {
+	for _, r := range c.secrets {
+		_, files := r.Used()
+		for _, path := range files {
+			c.inputs[path] = true
+		}
+		if c.Mask != nil {
+			c.Mask.Add(r.Values()...)
+		}
+	}
+	c.set.inputs = slices.Sorted(maps.Keys(c.inputs))
+	return c.set.inputs
+}
+
+// claim reports a name that is taken already. Names are unique in a set, each among its kind.
+func (c *compiler) claim(f *File, n *yaml.Node, kind, name string) bool {
+	key := kind + " " + name
+	if at, taken := c.places[key]; taken {
+		f.dec.Problemf(n, "the %s %s is already at %s", kind, name, at)
+		return false
+	}
+	c.places[key] = fmt.Sprintf("%s:%d", f.Name, n.Line)
+	return true
+}
+
+func (c *compiler) compileLists(files []*File) {
+	for _, f := range files {
+		for i := range f.lists {
+			def := &f.lists[i]
+			if !def.faulty {
+				if err := lang.ValidListName(def.name); err != nil {
+					f.dec.Problemf(def.key, "%v", err)
+					def.faulty = true
+				}
+			}
+			if !c.claim(f, def.key, "list", def.name) {
+				continue
+			}
+			l := c.list(f, def)
+			c.set.lists[def.name], c.scope.Lists[def.name] = l, l.List
+		}
+	}
+}
+
+func (c *compiler) compileActions(files []*File) {
+	for _, f := range files {
+		for _, def := range f.actions {
+			if !c.claim(f, def.key, "action", def.name) {
+				continue
+			}
+			c.known = append(c.known, def.name)
+			if def.node != nil {
+				c.build(f, def.node, def.name)
+			}
+		}
+	}
+}
+
+// build makes one action. What is wrong with it goes to the file's decoder.
+func (c *compiler) build(f *File, n *yaml.Node, name string) {
+	dir := filepath.Dir(f.Path)
+	if c.secrets[dir] == nil {
+		c.secrets[dir] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: c.Permit.IgnoreSecrets}
+	}
+	var reads []read
+	env := c.Env
+	env.ReadFile = func(path string) ([]byte, error) {
+		path = f.resolve(path)
+		c.inputs[path] = true
+		in := c.reader.read(path)
+		reads = append(reads, read{path, in.sum})
+		return in.data, in.err
+	}
+	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.unchanged})
+	if inst == nil {
+		return
+	}
+	if c.Prev != nil && c.Prev.actions[name] == inst {
+		reads = c.Prev.reads[name]
+		for _, r := range reads {
+			c.inputs[r.path] = true
+		}
+	}
+	c.set.actions[name], c.set.reads[name] = inst, reads
+	c.set.instances = append(c.set.instances, inst)
+	for _, l := range inst.Lists() {
+		c.used["list "+l] = true
+	}
+}
+
+// secretFolders gives the folders whose files may be secrets: never nil, which would mean any.
+func (c *compiler) secretFolders() []string { return append([]string{}, c.Permit.Files...) }
+
+// unchanged gives the running set's action of a name if what it depends on outside of its own configuration is as it was: the
+// lists that its templates name, and the files that it read.
+func (c *compiler) unchanged(name string) *actions.Instance {
+	if c.Prev == nil {
+		return nil
+	}
+	inst := c.Prev.actions[name]
+	if inst == nil {
+		return nil
+	}
+	for _, l := range inst.Lists() {
+		if now := c.set.lists[l]; now == nil || now.sum != c.Prev.lists[l].sum {
+			return nil
+		}
+	}
+	for _, r := range c.Prev.reads[name] {
+		if in := c.reader.read(r.path); in.err != nil || in.sum != r.sum {
+			return nil
+		}
+	}
+	return inst
+}
+
+func (c *compiler) rule(f *File, def *ruleDef) {
+	if def.nameAt != nil && !c.claim(f, def.nameAt, "rule", def.name) {
+		def.name = "" // compiled on, for what else is wrong with it
+	}
+	r := &Rule{
+		Name: def.name, Description: def.description, Condition: def.condition, File: f.Name, Line: def.node.Line,
+		Stop: def.stop, Enabled: def.enabled, Shadow: def.shadow, Labels: def.labels,
+	}
+	if def.at != nil {
+		r.condition = c.condition(f, def)
+	}
+	for _, ref := range def.actions {
+		if name := c.ref(f, r, ref); name != "" {
+			r.Actions = append(r.Actions, name)
+		}
+	}
+	c.set.Rules = append(c.set.Rules, r)
+	c.set.byName[r.Name] = r
+	if r.Enabled {
+		c.set.active = append(c.set.active, r)
+	}
+}
+
+func (c *compiler) condition(f *File, def *ruleDef) *lang.Condition {
+	cond, errs := lang.CompileCondition(def.condition, c.scope)
+	for _, e := range errs {
+		if !c.inBroken(wordAt(def.condition, e.Offset)) {
+			f.dec.ProblemAt(def.at, e.Offset, e.Message)
+		}
+	}
+	if len(errs) > 0 {
+		return nil
+	}
+	for _, l := range cond.Lists() {
+		c.used["list "+l] = true
+	}
+	return cond
+}
+
+// ref gives the name of one of a rule's actions, having made it where it is written there; "" where it was reported.
+func (c *compiler) ref(f *File, r *Rule, ref actionRef) string {
+	if ref.inline == nil {
+		return c.named(f, r, ref)
+	}
+	own := ref.name
+	if own == "" {
+		if _, n := f.dec.Key(ref.inline, "type"); n != nil && n.Kind == yaml.ScalarNode {
+			own = n.Value
+		}
+	}
+	name := r.Name + "/" + own
+	if slices.Contains(r.Actions, name) {
+		f.dec.Problemf(ref.at, "the rule %s has two actions called %s: give one of them a name", r.Name, name)
+		return ""
+	}
+	c.build(f, ref.inline, name)
+	return name
+}
+
+func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
+	switch {
+	case c.places["action "+ref.name] == "":
+		if !c.inBroken(ref.name) {
+			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, suggest(ref.name, c.known))
+		}
+		return ""
+	case slices.Contains(r.Actions, ref.name):
+		f.dec.Problemf(ref.at, "the rule %s names the action %s twice", r.Name, ref.name)
+		return ""
+	}
+	c.used["action "+ref.name] = true
+	return ref.name
+}
+
+// warnUnused tells of lists and actions that nothing uses, and of conditions that say the same for every pair.
+func (c *compiler) warnUnused(files []*File) {
+	warn := func(f *File, n *yaml.Node, format string, args ...any) {
+		c.warnings = append(c.warnings, Problem{File: f.Name, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...), Warning: true})
+	}
+	for _, f := range files {
+		for _, l := range f.lists {
+			if !c.used["list "+l.name] {
+				warn(f, l.key, "nothing uses the list %s", l.name)
+			}
+		}
+		for _, a := range f.actions {
+			if !c.used["action "+a.name] {
+				warn(f, a.key, "no rule uses the action %s", a.name)
+			}
+		}
+		for _, def := range f.rules {
+			r := c.set.byName[def.name]
+			switch value, constant := r.condition.Constant(); {
+			case constant && value:
+				warn(f, def.at, "the condition of the rule %s is always true", r.Name)
+			case constant:
+				warn(f, def.at, "the condition of the rule %s is never true", r.Name)
+			}
+		}
+	}
+}
+
+// inBroken tells whether a file that could not be parsed seems to define the name: then it is not reported as unknown.
+func (c *compiler) inBroken(name string) bool {
+	if name == "" {
+		return false
+	}
+	for line := range strings.Lines(c.broken) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), name); ok && strings.HasPrefix(strings.TrimSpace(rest), ":") {
+			return true
+		}
+	}
+	return false
+}
+
+// wordAt gives the name that begins at the offset.
+func wordAt(s string, offset int) string {
+	if offset < 0 || offset > len(s) {
+		return ""
+	}
+	s = s[offset:]
+	end := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(lower+digits+"_", r) })
+	if end < 0 {
+		return s
+	}
+	return s[:end]
+}
+
+// hash sums what a set was made of. Absolute paths are left out, so that nodes with the same files have the same.
+func hash(files []*File, lists map[string]*list) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "file %q %x\n", f.rel, f.sum)
+	}
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		fmt.Fprintf(h, "list %s %x\n", name, lists[name].sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// sorted orders problems by path and place and drops those that say the same.
+func sorted(ps Problems) Problems {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
+	})
+	return slices.Compact(ps)
+}

@@ -1,0 +1,286 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+)
+
+// File is one parsed rules file, its positions kept. It is used up by Compile.
+type File struct {
+	Name string // as problems name it
+	Path string // absolute: what relative paths in it are relative to; "" for a text that is no file
+
+	rel     string // slash path below the rules folder
+	data    []byte
+	sum     [sha256.Size]byte
+	syntax  Problems // what the document itself has wrong
+	dec     *strictyaml.Decoder
+	lists   []listDef
+	actions []actionDef
+	rules   []ruleDef
+}
+
+// listDef is a list as it is written: values, or the file that holds them.
+type listDef struct {
+	name   string
+	key    *yaml.Node
+	values []string
+	file   string
+	at     *yaml.Node // the file's name
+	faulty bool       // it was reported already
+}
+
+// actionDef is a named action as it is written.
+type actionDef struct {
+	name      string
+	key, node *yaml.Node
+}
+
+// ruleDef is a rule as it is written.
+type ruleDef struct {
+	name, description     string
+	condition             string
+	node, at, nameAt      *yaml.Node // the rule, its condition, its name
+	actions               []actionRef
+	stop, enabled, shadow bool
+	labels                map[string]string
+}
+
+// actionRef is an entry of a rule's actions: a name or an action written there.
+type actionRef struct {
+	at     *yaml.Node
+	name   string     // of a named action, or the name of an inline one; "" where it has none
+	inline *yaml.Node // nil for a named action
+}
+
+// Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
+// report what else is wrong.
+func Parse(name string, data []byte) (*File, error) {
+	f := &File{Name: name, data: data, sum: sha256.Sum256(data)}
+	if len(data) == 0 {
+		return nil, Problems{{File: name, Line: 1, Column: 1,
+			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
+	}
+	doc, err := strictyaml.Parse(name, data)
+	var ps Problems
+	if err != nil && !errors.As(err, &ps) {
+		ps = Problems{{File: name, Line: 1, Column: 1, Message: err.Error()}}
+	}
+	for i := range ps {
+		ps[i].Line, ps[i].Column = max(ps[i].Line, 1), max(ps[i].Column, 1)
+	}
+	if doc == nil {
+		return nil, ps
+	}
+	f.dec, f.syntax = &strictyaml.Decoder{Doc: doc}, ps
+	f.top()
+	if ps, _ := f.problems(); len(ps) > 0 {
+		return f, ps
+	}
+	return f, nil
+}
+
+// problems gives what was found so far: errors and warnings.
+func (f *File) problems() (errs, warnings Problems) {
+	errs = slices.Clone(f.syntax)
+	for _, p := range f.dec.Problems() {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			errs = append(errs, p)
+		}
+	}
+	return errs, warnings
+}
+
+func (f *File) top() {
+	var top struct {
+		Lists   *yaml.Node `yaml:"lists"`
+		Actions *yaml.Node `yaml:"actions"`
+		Rules   *yaml.Node `yaml:"rules"`
+	}
+	f.dec.DecodeFile(&top)
+	if top.Lists != nil {
+		f.parseLists(top.Lists)
+	}
+	if top.Actions != nil {
+		f.parseActions(top.Actions)
+	}
+	if top.Rules != nil {
+		f.parseRules(top.Rules)
+	}
+}
+
+const lower, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+
+// isListName tells whether s has the shape [a-z][a-z0-9_]*.
+func isListName(s string) bool {
+	return s != "" && strings.Contains(lower, s[:1]) && strings.Trim(s, lower+digits+"_") == ""
+}
+
+// isName tells whether s has the shape [a-z0-9_.-]+.
+func isName(s string) bool { return s != "" && strings.Trim(s, lower+digits+"_.-") == "" }
+
+// name reports a name that does not look like one.
+func (f *File) name(n *yaml.Node, what string) bool {
+	if isName(n.Value) {
+		return true
+	}
+	f.dec.Problemf(n, "%s: %q is no name: only a-z, 0-9 and the characters _ . - may be in it", what, n.Value)
+	return false
+}
+
+func (f *File) parseLists(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		f.dec.Problemf(n, "lists is a mapping of names to values, such as vips: [alice, bob], or to {file: vips.txt}")
+		return
+	}
+	for key, value := range strictyaml.Pairs(n) {
+		def := listDef{name: key.Value, key: key}
+		if !isListName(key.Value) {
+			f.dec.Problemf(key, "list: %q is no name of a list: it begins with a-z, and only a-z, 0-9 and _ may be in it", key.Value)
+			def.faulty = true
+		}
+		f.listValue(&def, value)
+		f.lists = append(f.lists, def)
+	}
+}
+
+func (f *File) listValue(def *listDef, n *yaml.Node) {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		f.dec.Decode(n, &def.values)
+	case yaml.MappingNode:
+		var in struct {
+			File *yaml.Node `yaml:"file"`
+		}
+		f.dec.Decode(n, &in)
+		if in.File == nil {
+			f.dec.Problemf(n, "a list is [value, …] or {file: path}")
+			def.faulty = true
+			return
+		}
+		path, ok := f.dec.Text(in.File)
+		if ok && path == "" {
+			f.dec.Problemf(in.File, "the file of the list %s has no name", def.name)
+		}
+		def.file, def.at, def.faulty = path, in.File, def.faulty || path == ""
+	default:
+		f.dec.Problemf(n, "a list is [value, …] or {file: path}")
+		def.faulty = true
+	}
+}
+
+func (f *File) parseActions(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		f.dec.Problemf(n, "actions is a mapping of names to actions")
+		return
+	}
+	for key, value := range strictyaml.Pairs(n) {
+		f.name(key, "action")
+		if value.Kind != yaml.MappingNode {
+			f.dec.Problemf(value, "the action %s is a mapping with a type and the type's own keys", key.Value)
+			value = nil
+		}
+		f.actions = append(f.actions, actionDef{name: key.Value, key: key, node: value})
+	}
+}
+
+func (f *File) parseRules(n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		f.dec.Problemf(n, "rules is a list of rules, each beginning with - ; to run no rules, write rules: []")
+		return
+	}
+	for _, r := range n.Content {
+		if r.Kind != yaml.MappingNode {
+			f.dec.Problemf(r, "a rule is a mapping with the keys name, condition and actions")
+			continue
+		}
+		f.rules = append(f.rules, f.parseRule(r))
+	}
+}
+
+func (f *File) parseRule(n *yaml.Node) ruleDef {
+	rule := struct {
+		Name        *yaml.Node        `yaml:"name"`
+		Description string            `yaml:"description"`
+		Condition   *yaml.Node        `yaml:"condition"`
+		Actions     *yaml.Node        `yaml:"actions"`
+		Stop        bool              `yaml:"stop"`
+		Enabled     bool              `yaml:"enabled"`
+		Shadow      bool              `yaml:"shadow"`
+		Labels      map[string]string `yaml:"labels"`
+		Callbacks   *yaml.Node        `yaml:"callbacks"`
+	}{Enabled: true}
+	f.dec.Decode(n, &rule)
+	def := ruleDef{node: n, description: rule.Description, stop: rule.Stop, enabled: rule.Enabled, shadow: rule.Shadow, labels: rule.Labels}
+	if c := rule.Callbacks; c != nil {
+		f.dec.Problemf(c, "the key callbacks is reserved: a rule sees friend-delete callbacks; take the key away")
+	}
+	what := "this rule"
+	if at := rule.Name; at == nil {
+		f.dec.Problemf(n, "this rule has no name")
+	} else if _, ok := f.dec.Scalar(at); !ok {
+		what = "this rule" // Scalar has said what is wrong
+	} else if def.nameAt = at; f.name(at, "rule") {
+		def.name = at.Value
+		what = "the rule " + def.name
+	}
+	if at := rule.Condition; at == nil {
+		f.dec.Problemf(n, "%s has no condition", what)
+	} else if src, ok := f.dec.Text(at); ok {
+		def.condition, def.at = src, at
+	}
+	if at := rule.Actions; at == nil {
+		f.dec.Problemf(n, "%s has no actions: it needs at least one", what)
+	} else {
+		def.actions = f.parseRefs(at, what)
+	}
+	return def
+}
+
+func (f *File) parseRefs(n *yaml.Node, what string) []actionRef {
+	if n.Kind != yaml.SequenceNode {
+		f.dec.Problemf(n, "the actions of a rule are a list: write - before each")
+		return nil
+	}
+	if len(n.Content) == 0 {
+		f.dec.Problemf(n, "%s has no actions: it needs at least one", what)
+	}
+	var refs []actionRef
+	for _, a := range n.Content {
+		switch {
+		case a.Kind == yaml.ScalarNode && a.Value != "":
+			refs = append(refs, actionRef{at: a, name: a.Value})
+		case a.Kind == yaml.MappingNode:
+			refs = append(refs, f.inline(a))
+		default:
+			f.dec.Problemf(a, "an action is the name of one under actions:, or a mapping with a type")
+		}
+	}
+	return refs
+}
+
+// inline takes the rules file's own key, the name, off an action that is written in a rule.
+func (f *File) inline(n *yaml.Node) actionRef {
+	ref := actionRef{at: n}
+	own := *n
+	own.Content = nil
+	for key, value := range strictyaml.Pairs(n) {
+		if key.Value != "name" {
+			own.Content = append(own.Content, key, value)
+			continue
+		}
+		if _, ok := f.dec.Scalar(value); ok && f.name(value, "action") {
+			ref.name = value.Value
+		}
+	}
+	ref.inline = &own
+	return ref
+}

@@ -1,0 +1,102 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// Permit is what rules files may use: the rules_may of the configuration.
+type Permit struct {
+	Env           []string // patterns of environment variables, "*" for any
+	DenyEnv       []string // variables that may not be used, whatever Env says
+	Files         []string // folders; files below the rules folder may always be used
+	IgnoreSecrets bool     // put a placeholder for every secret: for check --secrets ignore
+}
+
+// reader reads the files that rules files name, each once, so that a set is made of one state of each.
+type reader struct {
+	may   []string // resolved folders that may be read
+	given map[string][]byte
+	cache map[string]*input
+}
+
+// input is a file that rules files name, as it was read.
+type input struct {
+	data []byte
+	sum  [sha256.Size]byte
+	err  error
+}
+
+// read is an input that an action read when it was made.
+type read struct {
+	path string
+	sum  [sha256.Size]byte
+}
+
+func newReader(may []string) *reader {
+	return &reader{may: may, cache: map[string]*input{}}
+}
+
+// read gives the file at an absolute path, if it lies in a folder that may be read once all links are followed.
+func (r *reader) read(path string) *input {
+	if in := r.cache[path]; in != nil {
+		return in
+	}
+	in := &input{}
+	if data, ok := r.given[path]; ok {
+		in.data = data
+	} else {
+		in.data, in.err = r.load(path)
+	}
+	if in.err == nil {
+		in.sum = sha256.Sum256(in.data)
+	}
+	r.cache[path] = in
+	return in
+}
+
+func (r *reader) load(path string) ([]byte, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("no such file")
+	}
+	if err != nil {
+		return nil, cause(err)
+	}
+	i := slices.IndexFunc(r.may, func(dir string) bool { return inside(dir, real) })
+	if i < 0 {
+		return nil, errors.New("lies outside of the rules folder and of the folders that rules_may.files names")
+	}
+	below, err := filepath.Rel(r.may[i], real)
+	if err != nil {
+		return nil, err
+	}
+	return readBelow(r.may[i], below, maxInputFile)
+}
+
+// print gives what tells one content of an input from another, for inputs of every kind: a secret may lie where no list may.
+func (r *reader) print(path string) string {
+	if in := r.cache[path]; in != nil {
+		return in.print()
+	}
+	in := &input{}
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		in.data, err = readBelow(filepath.Dir(real), filepath.Base(real), maxInputFile)
+	}
+	if in.err = err; err == nil {
+		in.sum = sha256.Sum256(in.data)
+	}
+	return in.print()
+}
+
+func (in *input) print() string {
+	if in.err != nil {
+		return "error"
+	}
+	return fmt.Sprintf("%x", in.sum)
+}
