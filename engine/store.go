@@ -75,7 +75,8 @@ type Matched struct {
 	RuleSet       string    `json:"rule_set"`
 	Matches       []Hit     `json:"matches,omitempty"` // shadow matches too
 	Deliveries    []Job     `json:"deliveries,omitempty"`
-	Error         string    `json:"error,omitempty"` // why the stored callback could not be read
+	Error         string    `json:"error,omitempty"`  // why the stored callback could not be read
+	Repeat        bool      `json:"repeat,omitempty"` // the callback was a repeat: nothing was matched
 	ConditionErrs int       `json:"condition_errors,omitempty"`
 }
 

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"math"
+	"time"
+)
+
+// A breaker spares a receiver that keeps failing: after so many failures in a row it is open for a cool-down, then lets one attempt
+// through at a time until one succeeds. The cool-down grows with each failed probe. After a success the number of attempts at
+// once grows again step by step. It is guarded by its runner's lock.
+type breaker struct {
+	failures int           // in a row
+	until    time.Time     // open until then, and probing from then on; zero: closed
+	cool     time.Duration // of the last opening
+	slow     int           // attempts at once while it starts slowly; 0: any number
+}
+
+const (
+	breakerFailures = 5
+	breakerCoolMin  = time.Second
+	breakerCoolMax  = 2 * time.Minute
+	breakerSlowMax  = 64 // attempts at once from which the start is over
+)
+
+func (b *breaker) open(now time.Time) bool { return now.Before(b.until) }
+
+// limit is how many attempts the breaker lets run at once.
+func (b *breaker) limit(now time.Time) int {
+	switch {
+	case b.open(now):
+		return 0
+	case !b.until.IsZero():
+		return 1
+	case b.slow > 0:
+		return b.slow
+	}
+	return math.MaxInt
+}
+
+func (b *breaker) success() {
+	b.failures = 0
+	switch {
+	case !b.until.IsZero():
+		b.until, b.slow = time.Time{}, 2
+	case b.slow >= breakerSlowMax:
+		b.slow, b.cool = 0, 0
+	default:
+		b.slow *= 2
+	}
+}
+
+// failure counts a failure. One that comes while the breaker is open was under way before and says nothing new.
+func (b *breaker) failure(now time.Time) {
+	b.failures++
+	switch {
+	case b.open(now):
+	case !b.until.IsZero(), b.failures >= breakerFailures:
+		b.cool = min(max(2*b.cool, breakerCoolMin), breakerCoolMax)
+		b.until, b.slow = now.Add(b.cool), 0
+	}
+}
+
+// state names the breaker's state.
+func (b *breaker) state(now time.Time) string {
+	switch {
+	case b.open(now):
+		return "open"
+	case !b.until.IsZero():
+		return "probing"
+	case b.slow > 0:
+		return "slow start"
+	}
+	return "closed"
+}

@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// memory tells copies of a delivery apart: those that run here now, and, while packs or bundles are read again, what the store has
+// recorded of the others.
+type memory struct {
+	mu     sync.Mutex
+	loose  map[string]*delivery // by id: the highest copy that is loose here
+	doubts map[string]doubt     // by id: copies that may have been stored although the store gave an error
+
+	scan   sync.Mutex // one recall at a time
+	past   *Settled   // nil unless something was read again lately
+	from   time.Time  // past covers what was recorded from then
+	upTo   time.Time  // to then; what this process records later is added as it is recorded
+	needed time.Time  // when past was last asked for
+}
+
+// doubt says that copies below a number may exist by mistake.
+type doubt struct {
+	below int
+	until time.Time // when they can be forgotten
+}
+
+const (
+	recallMargin = 2 * time.Second  // for the store's clock, and for events that are stored a little later than they happen
+	recallFresh  = time.Second      // how old a recall may be: other nodes record things too
+	recallKept   = 30 * time.Second // how long it is kept when nothing is read again
+	doubtKept    = time.Hour        // beyond the time at which the copy falls due
+)
+
+// ruling is what becomes of a copy that was read.
+type ruling int
+
+const (
+	run     ruling = iota // it is the highest copy: it is loose now
+	drop                  // another copy has taken its place, or it has ended: it is settled
+	attach                // this very delivery is loose already: it is settled when that one is
+	inGrave               // it was buried, but its end is not recorded: it is loose until it is
+)
+
+// arrive rules on a copy that was read from a pack or bundle, and gives its dead letter with inGrave. What is dropped is acked, so
+// a copy is dropped only where a higher one or its end is known to be stored.
+func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := d.Job.ID
+	if m.past != nil && (m.past.Final[id] || m.past.Parks[id] > d.Parks) {
+		return drop, nil
+	}
+	d.copy = d.Parks
+	if cur := m.loose[id]; cur != nil {
+		switch {
+		case d.copy < cur.copy:
+			return drop, nil
+		case cur.next == 0, d.copy < cur.next:
+			cur.copy = d.copy // so that a copy parked from now on has a higher number
+			cur.batches = append(cur.batches, d.batches...)
+			return attach, nil
+		}
+	} else if d.Parks < m.doubts[id].below {
+		return drop, nil
+	}
+	m.loose[id] = d
+	if m.past != nil && m.past.Dead[id] != nil {
+		return inGrave, m.past.Dead[id]
+	}
+	return run, nil
+}
+
+// parkingAs gives the number of the copy that is about to be parked.
+func (m *memory) parkingAs(d *delivery) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d.next == 0 {
+		d.next = d.copy + 1
+	}
+	return d.next
+}
+
+// parkAgain is called when the store gave an error for a copy: it may be stored all the same, so the next try has a higher number.
+// It tells whether another try is needed: not where the copy has come back already.
+func (m *memory) parkAgain(d *delivery, due time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loose[d.Job.ID] != d {
+		return false
+	}
+	d.next++
+	m.doubts[d.Job.ID] = doubt{below: d.next, until: due.Add(doubtKept)}
+	return true
+}
+
+// settled forgets a loose delivery whose outcome is recorded, and gives what waited for it.
+func (m *memory) settled(d *delivery) []*batch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loose[d.Job.ID] == d {
+		delete(m.loose, d.Job.ID)
+	}
+	return d.batches
+}
+
+// note adds what this process has recorded to what is known of the past.
+func (m *memory) note(events []Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.past == nil {
+		return
+	}
+	for _, ev := range events {
+		if c := ev.Matched; c != nil {
+			m.past.Matched[PackIndex{c.Seq, c.Index}] = c
+		}
+		if d := ev.Ended; d != nil {
+			m.past.Parks[d.Delivery] = max(m.past.Parks[d.Delivery], d.Parks)
+			if d.Outcome == OutcomeDone || d.Outcome == OutcomeDead {
+				m.past.Final[d.Delivery] = true
+			}
+		}
+	}
+}
+
+// matched gives the recorded match of a record that is read again; nil where there is none.
+func (m *memory) matched(seq uint64, index int) *Matched {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.past == nil {
+		return nil
+	}
+	return m.past.Matched[PackIndex{seq, index}]
+}
+
+// recall makes sure that the past is known from since on. It tells whether ctx is still alive.
+func (e *Engine) recall(ctx context.Context, since time.Time) bool {
+	m := &e.memory
+	m.scan.Lock()
+	defer m.scan.Unlock()
+
+	now := time.Now()
+	m.mu.Lock()
+	m.needed = now
+	if m.past == nil {
+		// From here on note adds to it, so that nothing falls between the reading and what is recorded meanwhile.
+		m.past = &Settled{
+			Matched: make(map[PackIndex]*Matched), Parks: make(map[string]int),
+			Final: make(map[string]bool), Dead: make(map[string]*DeadLetter),
+		}
+		m.from, m.upTo = time.Time{}, time.Time{}
+	}
+	covered := !m.from.IsZero() && !since.Before(m.from)
+	if covered && now.Sub(m.upTo) < recallFresh {
+		m.mu.Unlock()
+		return true
+	}
+	from := since
+	if covered {
+		from = m.upTo
+	}
+	m.mu.Unlock()
+
+	var s *Settled
+	ok := persist(ctx, func(ctx context.Context) (err error) {
+		s, err = e.Store.Settled(ctx, from.Add(-recallMargin))
+		return err
+	}, func(err error) { e.log.Warn("reading what was recorded of a pack that is read again", zap.Error(err)) })
+	if ok {
+		m.learn(s, since, now, covered)
+	}
+	return ok
+}
+
+func (m *memory) learn(s *Settled, since, now time.Time, covered bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, c := range s.Matched {
+		m.past.Matched[i] = c
+	}
+	for id, n := range s.Parks {
+		m.past.Parks[id] = max(m.past.Parks[id], n)
+	}
+	for id := range s.Final {
+		m.past.Final[id] = true
+	}
+	for id, d := range s.Dead {
+		m.past.Dead[id] = d
+	}
+	if !covered {
+		m.from = since
+	}
+	m.upTo, m.needed = now, now
+}
+
+// tidy forgets what is not needed any more.
+func (m *memory) tidy(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.past != nil && now.Sub(m.needed) > recallKept {
+		if m.scan.TryLock() { // not while it is being read
+			m.past, m.from = nil, time.Time{}
+			m.scan.Unlock()
+		}
+	}
+	for id, d := range m.doubts {
+		if now.After(d.until) {
+			delete(m.doubts, id)
+		}
+	}
+}

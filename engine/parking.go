@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	maxParkBatch = 1000
+	parkLinger   = 5 * time.Millisecond
+	maxBuryBatch = 64
+	buryAtOnce   = 8
+)
+
+// parking is a delivery on its way into the store, to come back when it is due.
+type parking struct {
+	d     *delivery
+	ended Ended
+	due   time.Time
+	why   string
+}
+
+// burying is a delivery on its way to the dead letters.
+type burying struct {
+	d      *delivery
+	ended  Ended
+	buried func() // called once the dead letter is stored
+}
+
+// park stores the next copy of a delivery, and then records how this one ended.
+func (e *Engine) park(d *delivery, ended Ended, due time.Time, why string) {
+	ended.Next, ended.Error = due, why
+	e.parking.put(&parking{d: d, ended: ended, due: due, why: why})
+}
+
+// bury makes a dead letter of a delivery, and then records it.
+func (e *Engine) bury(d *delivery, ended Ended, buried func()) {
+	e.burying.put(&burying{d: d, ended: ended, buried: buried})
+}
+
+// await waits until the delivery's match is recorded: before that nothing of it may be stored, or a crash could leave a delivery
+// that no recorded match has made. It tells whether ctx is still alive.
+func (d *delivery) await(ctx context.Context) bool {
+	if d.recorded == nil {
+		return true
+	}
+	select {
+	case <-d.recorded:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// storeParked stores the next copies of deliveries; where ctx ends before it could, they stay as they were read.
+func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
+	copies := make([]Parked, len(ps))
+	for i, p := range ps {
+		if !p.d.await(ctx) {
+			return
+		}
+		copies[i] = p.d.Parked
+		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
+	}
+	left := copies
+	stored := persist(ctx, func(ctx context.Context) error {
+		if len(left) == 0 {
+			return nil
+		}
+		return e.Store.Park(ctx, left)
+	}, func(err error) {
+		e.log.Warn("parking deliveries", zap.Int("deliveries", len(left)), zap.Error(err))
+		left = e.renumber(ps, copies)
+	})
+	if !stored {
+		return
+	}
+	for i, p := range ps {
+		p.ended.Parks = copies[i].Parks
+		if p.ended.Outcome == OutcomeParked {
+			e.logAttempt(&p.d.Job, &p.ended)
+		}
+		e.ledger.put(entry{event: Event{Ended: &p.ended}, d: p.d})
+	}
+}
+
+// renumber prepares another try after the store gave an error, and gives the copies that are still to be stored.
+func (e *Engine) renumber(ps []*parking, copies []Parked) []Parked {
+	var left []Parked
+	for i, p := range ps {
+		if e.memory.parkAgain(p.d, p.due) {
+			copies[i].Parks = e.memory.parkingAs(p.d)
+			left = append(left, copies[i])
+		}
+	}
+	return left
+}
+
+// storeBuried stores dead letters, some at a time; where ctx ends before it could, the deliveries stay as they were read.
+func (e *Engine) storeBuried(ctx context.Context, bs []*burying) {
+	var g errgroup.Group
+	g.SetLimit(buryAtOnce)
+	for _, b := range bs {
+		g.Go(func() error {
+			e.storeGrave(ctx, b)
+			return nil
+		})
+	}
+	g.Wait()
+}
+
+func (e *Engine) storeGrave(ctx context.Context, b *burying) {
+	if !b.d.await(ctx) {
+		return
+	}
+	letter := &DeadLetter{Parked: b.d.Parked, At: b.ended.At}
+	letter.Error = b.ended.Error
+	letter.Due = time.Time{}
+	if !persist(ctx, func(ctx context.Context) error { return e.Store.Bury(ctx, letter) }, func(err error) {
+		e.log.Warn("storing a dead letter", zap.String("delivery", b.d.Job.ID), zap.Error(err))
+	}) {
+		return
+	}
+	e.ledger.put(entry{event: Event{Ended: &b.ended}, d: b.d})
+	b.buried()
+}
+
+// recordGrave records the end of a delivery that was buried before a crash kept it from being recorded.
+func (e *Engine) recordGrave(d *delivery, letter *DeadLetter) {
+	ended := d.ended(OutcomeDead, letter.At)
+	ended.Attempt, ended.Error = letter.Attempt, letter.Error
+	e.ledger.put(entry{event: Event{Ended: &ended}, d: d})
+}

@@ -1,0 +1,222 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/rules"
+)
+
+// readPacks takes packs from the store until ctx ends, one at a time and in order.
+func (e *Engine) readPacks(ctx context.Context) {
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return
+	}
+	m := &matcher{e: e}
+	for e.pace(ctx) {
+		var p *Pack
+		if !e.read(ctx, "reading callbacks from the store", func() (err error) { p, err = e.Store.NextPack(ctx); return }) {
+			return
+		}
+		e.takePack(ctx, m, p)
+	}
+}
+
+// readBundles takes bundles that have fallen due until ctx ends.
+func (e *Engine) readBundles(ctx context.Context) {
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return
+	}
+	for ctx.Err() == nil {
+		var b *Bundle
+		if !e.read(ctx, "reading parked deliveries from the store", func() (err error) { b, err = e.Store.NextBundle(ctx); return }) {
+			return
+		}
+		e.takeBundle(ctx, b)
+	}
+}
+
+// read calls next until it gives something; it tells whether it did before ctx ended or the store was closed.
+func (e *Engine) read(ctx context.Context, what string, next func() error) bool {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := next()
+		switch {
+		case err == nil:
+			return true
+		case ctx.Err() != nil:
+			return false
+		case errors.Is(err, ErrClosed):
+			e.log.Error(what, zap.Error(err))
+			return false
+		}
+		e.log.Warn(what, zap.Error(err), zap.Duration("again_in", pause))
+		if !sleep(ctx, pause) {
+			return false
+		}
+	}
+}
+
+const (
+	crowded  = maxQueue * 3 / 4
+	paceStep = 2 * time.Millisecond
+	paceMost = 10 * time.Millisecond
+)
+
+// pace waits before the next pack is read: as long as too many events wait to be recorded, and a moment while many deliveries are
+// loose, since a burst for a fast action is better waited for than parked. It tells whether ctx is still alive.
+func (e *Engine) pace(ctx context.Context) bool {
+	for waited := time.Duration(0); ; waited += paceStep {
+		if e.ledger.waiting() < maxUnstored && (len(e.loose) < crowded || waited >= paceMost) {
+			return ctx.Err() == nil
+		}
+		if !sleep(ctx, paceStep) {
+			return false
+		}
+	}
+}
+
+// takePack records what matched of each callback and sends its deliveries on their way. If ctx ends meanwhile the pack stays in the
+// store, and is read again at the next start.
+func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
+	if p.Again && !e.recall(ctx, p.Stored) {
+		return
+	}
+	pack := newBatch(p.Ack)
+	done := make(chan struct{})
+	recorded := newBatch(func() { close(done) })
+	var entries []entry
+	var jobs []Job
+	for i := range p.Records {
+		if p.Again {
+			if c := e.memory.matched(p.Seq, i); c != nil {
+				jobs = append(jobs, c.Deliveries...)
+				continue
+			}
+		}
+		c := m.match(e.set.Load(), p, i)
+		jobs = append(jobs, c.Deliveries...)
+		pack.add(1)
+		recorded.add(1)
+		entries = append(entries, entry{event: Event{Matched: c}, stored: func() {
+			recorded.settle()
+			pack.settle()
+		}})
+	}
+	recorded.settle()
+	e.ledger.put(entries...)
+	for i := range jobs {
+		d := &delivery{Parked: Parked{Job: jobs[i]}, recorded: done}
+		if !e.dispatch(ctx, d, pack) {
+			return
+		}
+	}
+	pack.settle()
+}
+
+// takeBundle sends the deliveries of a bundle on their way, as takePack does.
+func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
+	if b.Again && !e.recall(ctx, b.Stored) {
+		return
+	}
+	bundle := newBatch(b.Ack)
+	for i := range b.Deliveries {
+		if !e.dispatch(ctx, &delivery{Parked: b.Deliveries[i]}, bundle) {
+			return
+		}
+	}
+	bundle.settle()
+}
+
+// dispatch gives a delivery to its runner, unless another copy of it has taken its place. It waits where too many are loose, and
+// tells whether ctx is still alive.
+func (e *Engine) dispatch(ctx context.Context, d *delivery, b *batch) bool {
+	select {
+	case e.loose <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	b.add(1)
+	d.batches = []*batch{b}
+	ruling, letter := e.memory.arrive(d)
+	switch ruling {
+	case run:
+		e.runners.of(e, d.Job.Action, func(r *runner) bool { return r.put(d) })
+	case inGrave:
+		e.recordGrave(d, letter)
+	case drop:
+		b.settle()
+		<-e.loose
+	case attach:
+		<-e.loose
+	}
+	return true
+}
+
+// matcher makes what is recorded of callbacks. It belongs to one goroutine.
+type matcher struct {
+	e   *Engine
+	buf []rules.Match
+}
+
+// match decides one callback by one rule set.
+func (m *matcher) match(rs *rules.RuleSet, p *Pack, index int) *Matched {
+	r := &p.Records[index]
+	c := &Matched{
+		Callback: callbackID(r.Key, r.Received), Seq: p.Seq, Index: index, Received: r.Received, RuleSet: rs.Hash, Repeat: r.Repeat,
+	}
+	if r.Repeat {
+		return c
+	}
+	cb, err := callback.Parse(r.Query, r.Body, r.Received.UTC())
+	if err != nil {
+		c.Error = m.e.Mask.Text(err.Error())
+		m.e.log.Error("a stored callback cannot be read", zap.String("callback", c.Callback), zap.String("error", c.Error))
+		return c
+	}
+	c.Pairs = len(cb.Pairs)
+	for i := range cb.Pairs {
+		m.matchPair(rs, cb, i, c)
+	}
+	return c
+}
+
+func (m *matcher) matchPair(rs *rules.RuleSet, cb *callback.Callback, pair int, c *Matched) {
+	m.buf = rs.Match(m.buf[:0], cb, pair)
+	for _, match := range m.buf {
+		rule := match.Rule
+		if match.Err != nil {
+			c.ConditionErrs++
+			m.e.log.Debug("a condition failed", zap.String("callback", c.Callback), zap.Int("pair", pair),
+				zap.String("rule", rule.Name), zap.String("error", m.e.Mask.Text(match.Err.Error())))
+			continue
+		}
+		c.Matches = append(c.Matches, Hit{Rule: rule.Name, Pair: pair, Shadow: rule.Shadow})
+		if rule.Shadow {
+			continue
+		}
+		for i, action := range rule.Actions {
+			if !slices.Contains(rule.Actions[:i], action) { // named twice it still is one delivery
+				c.Deliveries = append(c.Deliveries, newJob(cb, c, pair, rule, action))
+			}
+		}
+	}
+}
+
+func newJob(cb *callback.Callback, c *Matched, pair int, rule *rules.Rule, action string) Job {
+	return Job{
+		ID: deliveryID(c.Callback, pair, rule.Name, action, ""), Callback: c.Callback,
+		Rule: rule.Name, Labels: rule.Labels, Action: action, RuleSet: c.RuleSet,
+		From: cb.Pairs[pair].From, To: cb.Pairs[pair].To, SdkAppid: cb.SdkAppid, CallbackCommand: cb.CallbackCommand,
+		ClientIP: cb.ClientIP, OptPlatform: cb.OptPlatform, RequestId: cb.RequestId,
+		PairCount: len(cb.Pairs), PairIndex: pair, Mutual: cb.Mutual(pair), Time: cb.Received, Created: time.Now().UTC(),
+	}
+}
