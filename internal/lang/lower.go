@@ -115,8 +115,7 @@ func (l *lowering) call(n *ast.CallNode) ast.Node {
 	case "string":
 		return closure(n, func(v any) string { return Format(v) }, args[0])
 	}
-	if len(name) > len("Time.") && name[:len("Time.")] == "Time." {
-		method := timeMethods[name[len("Time."):]]
+	if method := timeMethod(name); method != nil {
 		return closure(n, func(t any) int { return method(t.(time.Time)) }, args[0])
 	}
 	c := *n

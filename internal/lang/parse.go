@@ -41,8 +41,8 @@ func compile(src string, s *Scope, template bool) (c *compiled, errs []*Error) {
 	if errs != nil {
 		return nil, errs
 	}
-	if err := optimizer.Optimize(&tree.Node, config); err != nil {
-		return nil, []*Error{reword(src, err)}
+	if err := optimize(src, tree, s, config); err != nil {
+		return nil, []*Error{err}
 	}
 	lowered := *tree
 	lowered.Node = (&lowering{lists: s.Lists}).node(tree.Node)
@@ -51,6 +51,24 @@ func compile(src string, s *Scope, template bool) (c *compiled, errs []*Error) {
 		return nil, []*Error{reword(src, err)}
 	}
 	return &compiled{tree.Node, program, lists}, nil
+}
+
+// optimize folds what does not depend on a pair. The caller holds the scope's lock.
+func optimize(src string, tree *parser.Tree, s *Scope, config *conf.Config) *Error {
+	if err := optimizer.Optimize(&tree.Node, config); err != nil {
+		return reword(src, err)
+	}
+	f := &folding{config: s.config(true), tree: tree, lists: s.Lists}
+	if f.node(&tree.Node) {
+		f.fold(&tree.Node)
+	}
+	if f.err != nil || !f.folded {
+		return f.err
+	}
+	if err := optimizer.Optimize(&tree.Node, config); err != nil {
+		return reword(src, err)
+	}
+	return nil
 }
 
 // parse gives the checked tree of a source text and the lists that it names. The caller holds the scope's lock.

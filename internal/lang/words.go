@@ -49,6 +49,15 @@ var timeMethods = map[string]func(time.Time) int{
 	"Unix":    func(t time.Time) int { return int(t.Unix()) },
 }
 
+// timeMethod gives the method that the function "Time.Hour" and its like stand for, or nil.
+func timeMethod(function string) func(time.Time) int {
+	method, ok := strings.CutPrefix(function, "Time.")
+	if !ok {
+		return nil
+	}
+	return timeMethods[method]
+}
+
 // keywords are expr's words that are neither names nor functions.
 var keywords = set("true", "false", "nil", "not", "in", "or", "and", "matches", "contains", "startsWith", "endsWith", "let",
 	"if", "else")
