@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -86,6 +87,15 @@ func (w *webhook) request(ctx context.Context, m *message, at time.Time) (*http.
 	maps.Copy(r.Header, m.headers)
 	sign(r.Header, w.keys, m.id, at, m.body)
 	return r, nil
+}
+
+// unwrapURL takes off the error that net/url puts around its own: it quotes the URL.
+func unwrapURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // Preview gives what an attempt would send, and is not a template of its own: the method, and the default body.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
@@ -48,7 +47,7 @@ func (w *webhook) attempt(ctx context.Context, m *message, result *actions.Resul
 	if err != nil {
 		return nil, err
 	}
-	answer, err := w.client.Do(r)
+	answer, err := w.transport.RoundTrip(r)
 	if err != nil {
 		return nil, explain(ctx, m, err)
 	}
@@ -99,7 +98,6 @@ func redirected(m *message, answer *http.Response) (*message, error) {
 
 // explain says in plain words why there was no answer. It names the host and never the rest of the URL, which may hold secrets.
 func explain(ctx context.Context, m *message, err error) error {
-	err = unwrapURL(err)
 	switch {
 	case errors.Is(err, netguard.ErrDenied):
 		return actions.Permanent(err)
@@ -107,13 +105,4 @@ func explain(ctx context.Context, m *message, err error) error {
 		return fmt.Errorf("no answer from %s within the time-out", m.url.Host)
 	}
 	return fmt.Errorf("no answer from %s: %w", m.url.Host, err)
-}
-
-// unwrapURL takes off the error that net/url and net/http put around theirs: it quotes the URL.
-func unwrapURL(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }

@@ -18,32 +18,29 @@ const (
 	idleTimeout       = 90 * time.Second
 )
 
-// newClient makes the HTTP client of one action. It follows no redirect by itself and knows no proxy.
-func newClient(c Config, env actions.Env) (*http.Client, error) {
+// newTransport makes the connections of one action. It is used without a Client, which would follow redirects, or at least read
+// where they lead. It knows no proxy.
+func newTransport(c Config, env actions.Env) (*http.Transport, error) {
 	tlsConfig, err := newTLS(c, env)
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if env.Dial == nil { // net/http would dial by itself, past the guard
-					return nil, errors.New("nothing may be connected to here")
-				}
-				return env.Dial(ctx, network, address)
-			},
-			TLSClientConfig:        tlsConfig,
-			ForceAttemptHTTP2:      true,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-			DisableCompression:     true, // an answer is never larger than what is read of it
-			MaxIdleConns:           maxIdle,
-			MaxIdleConnsPerHost:    maxIdle,
-			IdleConnTimeout:        idleTimeout,
-			TLSHandshakeTimeout:    10 * time.Second,
-			ExpectContinueTimeout:  time.Second,
-			MaxResponseHeaderBytes: maxResponseHeader,
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if env.Dial == nil { // net/http would dial by itself, past the guard
+				return nil, errors.New("nothing may be connected to here")
+			}
+			return env.Dial(ctx, network, address)
 		},
+		TLSClientConfig:        tlsConfig,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		DisableCompression:     true, // an answer is never larger than what is read of it
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
 	}, nil
 }
 

@@ -39,7 +39,7 @@ type webhook struct {
 	config    Config
 	keys      [][]byte
 	userAgent string
-	client    *http.Client
+	transport *http.Transport
 }
 
 // New makes the action. It reads the files of ca, cert and key, and connects nowhere.
@@ -64,17 +64,17 @@ func New(c Config, env actions.Env) (actions.Action, error) {
 		}
 		w.keys = append(w.keys, key)
 	}
-	client, err := newClient(c, env)
+	transport, err := newTransport(c, env)
 	if err != nil {
 		return nil, err
 	}
-	w.client = client
+	w.transport = transport
 	return w, nil
 }
 
 // Close gives up the connections that are kept for later deliveries.
 func (w *webhook) Close() error {
-	w.client.CloseIdleConnections()
+	w.transport.CloseIdleConnections()
 	return nil
 }
 
