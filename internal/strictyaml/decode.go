@@ -23,10 +23,13 @@ type Decoder struct {
 	// Expand puts secrets into a plain string field; nil leaves strings as they are. An error is a problem at the string; one
 	// that has a method Offset() int (bytes into the string) is reported exactly there.
 	Expand func(s string) (string, error)
+	// Section is told by DecodeFile which top-level key comes next; it may set Expand. Nil is told nothing.
+	Section func(name string)
 	// Scope is for Unmarshalers: whatever the caller wants them to know.
 	Scope any
 
 	problems Problems
+	reported map[*yaml.Node]bool // nodes with an error among problems
 	structs  map[reflect.Type]*structFields
 }
 
@@ -74,7 +77,7 @@ func (d *Decoder) DecodeFile(into any) {
 			top.Content = append(top.Content, key, value)
 		}
 	}
-	d.structure(&top, reflect.ValueOf(into).Elem(), "version")
+	d.structure(&top, reflect.ValueOf(into).Elem(), true)
 }
 
 // Problemf reports a problem at n's place.
@@ -99,11 +102,21 @@ func (d *Decoder) add(n *yaml.Node, line, column int, message string, warning bo
 		return // Parse has reported what is wrong with this value
 	}
 	d.problems = append(d.problems, Problem{File: d.Doc.File, Line: line, Column: column, Message: message, Warning: warning})
+	if warning {
+		return
+	}
+	if d.reported == nil {
+		d.reported = map[*yaml.Node]bool{}
+	}
+	d.reported[n] = true
 }
+
+// Faulty tells that an error is reported for n already, so that its value is not worth checking further.
+func (d *Decoder) Faulty(n *yaml.Node) bool { return d.reported[n] || d.Doc.faulty[n] }
 
 // Problems returns what was reported, warnings among it, ordered by place.
 func (d *Decoder) Problems() Problems {
-	d.problems = d.problems.sorted()
+	d.problems = d.problems.Sorted()
 	return d.problems
 }
 
@@ -147,7 +160,7 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
 			d.wrongKind(n, "a mapping")
 			return
 		}
-		d.structure(n, v)
+		d.structure(n, v, false)
 	case reflect.Slice:
 		d.slice(n, v)
 	case reflect.Map:
@@ -208,16 +221,23 @@ func (d *Decoder) mapping(n *yaml.Node, v reflect.Value) {
 	v.Set(m)
 }
 
-// structure decodes a mapping into a struct. others are keys that may be there besides, for a hint.
-func (d *Decoder) structure(n *yaml.Node, v reflect.Value, others ...string) {
+// structure decodes a mapping into a struct; top tells that it is a file's.
+func (d *Decoder) structure(n *yaml.Node, v reflect.Value, top bool) {
 	fields := d.fieldsOf(v.Type())
+	known := fields.names
+	if top {
+		known = append(slices.Clone(known), "version")
+	}
 	for key, value := range Pairs(n) {
 		f, ok := fields.byName[key.Value]
 		if !ok {
 			if !d.Doc.faulty[n] { // a mapping that is none has no keys to speak of
-				d.Problemf(key, "unknown key %q%s", key.Value, suggestion(key.Value, append(slices.Clone(fields.names), others...)))
+				d.Problemf(key, "unknown key %q%s", key.Value, suggestion(key.Value, known))
 			}
 			continue
+		}
+		if top && d.Section != nil {
+			d.Section(key.Value)
 		}
 		target := fieldByIndex(v, f.index)
 		if f.text && target.Kind() == reflect.String {

@@ -52,7 +52,7 @@ func Parse(file string, data []byte) (*Document, error) {
 	t := tree{doc: d}
 	t.check()
 	if len(t.problems) > 0 {
-		return d, t.problems.sorted()
+		return d, t.problems.Sorted()
 	}
 	return d, nil
 }

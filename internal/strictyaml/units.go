@@ -122,3 +122,8 @@ func (s *Size) UnmarshalNode(d *Decoder, n *yaml.Node) {
 	}
 	*s = size
 }
+
+// JSONSchema describes a size in a configuration's schema.
+func (Size) JSONSchema() map[string]any {
+	return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9]+(\.[0-9]+)? ?([kKmMgGtT][iI]?[bB]|[bB])?$`, "minimum": 0}
+}
