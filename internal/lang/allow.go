@@ -176,7 +176,7 @@ func (a *allow) matches(n *ast.BinaryNode) {
 		a.refuse(n.Right, "the pattern right of matches must be a string written out")
 		return
 	}
-	_, size, err := newMatcher(pattern.Value)
+	size, err := patternSize(pattern.Value)
 	a.pattern += size
 	switch {
 	case err != nil:

@@ -193,7 +193,7 @@ func TestConditionErrors(t *testing.T) {
 		{"open string", `From_Account == "a`, "", "a string is opened and not closed"},
 		{"open comment", `Mutual /* a`, "", "a comment is opened and not closed"},
 		{"bad escape", `From_Account matches "\d"`, "", "unknown escape"},
-		{"bad pattern", `Mutual && From_Account matches "a(b"`, `"a(b"`, "bad pattern: missing closing ): `a(b`"},
+		{"bad pattern", `Mutual && From_Account matches "a(b"`, `"a(b"`, `bad pattern: missing closing ): "a(b"`},
 		{"pattern not constant", `From_Account matches To_Account`, "To_Account", "must be a string written out"},
 		{"bad range", `cidr(ClientIP, "10.0.0.0/33")`, `"10.0.0.0/33"`, "is no range of addresses"},
 		{"address for a range", `cidr(ClientIP, "10.0.0.1")`, `"10.0.0.1"`, `write "10.0.0.1/32"`},

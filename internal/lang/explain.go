@@ -223,10 +223,18 @@ func (x *explainer) decide(o outcome) {
 	}
 }
 
-// shown is a value as it goes into a Part, which is written as JSON.
+// shown is a value as it goes into a Part, which is written as JSON: a float that JSON lacks by its name, a huge string cut.
 func shown(value any) any {
-	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-		return Format(f)
+	const most = 4 << 10
+	switch v := value.(type) {
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return Format(v)
+		}
+	case string:
+		if len(v) > most {
+			return v[:most] + "…"
+		}
 	}
 	return value
 }

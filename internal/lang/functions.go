@@ -117,6 +117,14 @@ func join(a, b any) any {
 	return left + right
 }
 
+// trimCharacters is trim with two arguments. Its time is the product of their lengths.
+func trimCharacters(s, characters any) any {
+	if len(characters.(string)) > MaxTrim {
+		panic(fmt.Errorf("trim takes at most %d bytes of characters", MaxTrim))
+	}
+	return strings.Trim(s.(string), characters.(string))
+}
+
 // divide is / : always a float, and an error where the divisor is 0.
 func divide(a, b any) any {
 	divisor := toFloat(b)
@@ -126,21 +134,25 @@ func divide(a, b any) any {
 	return toFloat(a) / divisor
 }
 
-// newMatcher compiles the constant right side of matches, and counts its instructions.
-func newMatcher(pattern string) (*regexp.Regexp, int, error) {
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, 0, fmt.Errorf("bad pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
+// patternSize checks the constant right side of matches, and counts its instructions.
+func patternSize(pattern string) (int, error) {
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil, 0, err
+		return 0, badPattern(err)
 	}
 	prog, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
-		return nil, 0, err
+		return 0, badPattern(err)
 	}
-	return re, len(prog.Inst), nil
+	return len(prog.Inst), nil
+}
+
+func badPattern(err error) error {
+	var bad *syntax.Error
+	if !errors.As(err, &bad) {
+		return fmt.Errorf("bad pattern: %w", err)
+	}
+	return fmt.Errorf("bad pattern: %s: %s", bad.Code, quote(bad.Expr))
 }
 
 // boundedMatch is matches, over texts of at most MaxSubject bytes: a pattern's time grows with its size times the text's.

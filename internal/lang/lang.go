@@ -20,6 +20,7 @@ const (
 	MaxExpressions = 256      // expressions in one template
 	MaxText        = 1 << 20  // bytes of a string that + makes; longer is a run-time error
 	MaxSubject     = 16 << 10 // bytes of a string that matches looks at; longer is a run-time error
+	MaxTrim        = 256      // bytes of the characters that trim cuts off; longer is a run-time error
 	MaxPattern     = 5000     // instructions of all patterns of one condition, compiled
 )
 

@@ -44,6 +44,9 @@ func (l *lowering) node(n ast.Node) ast.Node {
 	case *ast.CallNode:
 		return l.call(n)
 	case *ast.BuiltinNode:
+		if n.Name == "trim" && len(n.Arguments) == 2 {
+			return closure(n, trimCharacters, l.nodes(n.Arguments)...)
+		}
 		c := *n
 		c.Arguments = l.nodes(n.Arguments)
 		return &c
