@@ -163,7 +163,7 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 		{"octal in a tree", "tree: {zip: 010}", "a.yaml:2:13: 010 is no plain decimal number"},
 		{"infinity in a tree", "tree: [.inf]", "a.yaml:2:8: .inf is no number that JSON can write"},
 		{"leaf of a tree", "tree:\n  a: [1, 'x {{ Nobody }}']", "a.yaml:3:16: "},
-		{"line break in a header", "header: |\n  one\n", "a.yaml:2:9: a header is one line"},
+		{"line break in a header", "header: |\n  one\n", "a.yaml:3:3: a header is one line"},
 		{"two addresses", "to: ['a@b.example, c@d.example']", "a.yaml:2:7: this is not exactly one mail address"},
 		{"domain with a template", "to: ['ops@{{ From_Account }}']", "the domain of a mail address takes no template"},
 		{"domain with a template inside", "to: ['ops@{{ From_Account }}.example']", "the domain of a mail address"},

@@ -3,6 +3,7 @@ package actions
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,14 @@ func (t Tree) IsZero() bool { return t.root == nil }
 
 // IsMapping tells that the tree is a mapping: Render gives a map[string]any.
 func (t Tree) IsMapping() bool { return t.root != nil && t.root.keys != nil }
+
+// Keys are the keys of a tree that is a mapping, in the order of the file.
+func (t Tree) Keys() []string {
+	if t.root == nil {
+		return nil
+	}
+	return slices.Clone(t.root.keys)
+}
 
 // Format writes what the field is, never its value, whatever the verb: it may hold secrets.
 func (t Tree) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[tree]") }
