@@ -3,6 +3,7 @@ package callback
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -111,8 +112,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerOK(w)
 	}
 	h.o.Observe(outcome, time.Since(start))
-	if outcome == Unanswered {
-		panic(http.ErrAbortHandler) // net/http's way to close the connection without a word
+	if outcome == Unanswered || err != nil && !drained(w, r) {
+		panic(http.ErrAbortHandler) // net/http's way to close the connection without another word
 	}
 }
 
@@ -151,11 +152,6 @@ func (h *Handler) take(r *http.Request, q *query, start time.Time) (Outcome, *Er
 
 // refuse answers a request that gave no callback, or leaves it unanswered.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, e *Error, start time.Time) Outcome {
-	rc := http.NewResponseController(w)
-	if r.ContentLength != 0 {
-		// Without this, net/http would read a body that nobody wants before it sends the answer.
-		_ = rc.EnableFullDuplex()
-	}
 	switch e.Outcome {
 	case Unavailable:
 		if h.o.SenderRetries && h.leaveUnanswered(r, start) {
@@ -164,17 +160,31 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, e *Error, start
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(h.o.RetryAfter.Seconds()))))
 	case MethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
-	case TooLarge, Incomplete:
+	}
+	if e.Outcome == TooLarge || e.Outcome == Incomplete || r.ContentLength < 0 || r.ContentLength > h.verifier.maxBody {
 		w.Header().Set("Connection", "close")
 	}
-	answer(w, e)
-	if e.Outcome == TooLarge && r.Header.Get("Expect") == "" {
-		// Closing a connection that has unread bytes can take the answer from the client before it has read it. The read
-		// deadline bounds this.
-		_ = rc.Flush()
-		_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
+	if r.ContentLength != 0 {
+		// Or net/http would read the body before it sends the answer. Where it cannot be had, that is what happens.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
+	answer(w, e)
 	return e.Outcome
+}
+
+// drained reads what there is of the body of a request that has been refused without it, once the answer is out: closing a
+// connection that has unread bytes can take the answer from the client before it has read it. The read deadline bounds it. It
+// returns false where the rest of the body may come later, and would be taken for the next request.
+func drained(w http.ResponseWriter, r *http.Request) bool {
+	closes := w.Header().Get("Connection") == "close"
+	if r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+		return true // net/http closes the connection where a body that it did not call for may still come
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return closes || errors.Is(err, http.ErrNotSupported) // then net/http reads the body itself, before the answer
+	}
+	_, err := io.CopyN(io.Discard, r.Body, maxDrained)
+	return closes || err == io.EOF
 }
 
 // leaveUnanswered waits until the sender has given up. It returns false at once where too many are waiting already.
@@ -219,6 +229,7 @@ func answer(w http.ResponseWriter, e *Error) {
 		b = []byte(`{"ActionStatus":"FAIL","ErrorCode":1,"ErrorInfo":""}`) // a struct of strings does not get here
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(b)
 }

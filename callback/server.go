@@ -3,14 +3,13 @@ package callback
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log"
 	"net"
 	"net/http"
 	"sync"
 	"time"
-
-	"crypto/tls"
 
 	"go.uber.org/zap"
 )
