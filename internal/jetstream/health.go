@@ -1,0 +1,211 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/engine"
+)
+
+const (
+	// reserve is the free space below which nothing is stored any more: a server that runs into the end of the disk answers
+	// nothing and has to be started anew.
+	reserve = 64 << 20
+	// sickAfter is how long writing must have failed before the embedded server is started anew.
+	sickAfter = 3 * time.Second
+	maxRest   = time.Minute // between two of those
+)
+
+// ErrDiskFull says that the disk has less free space than the store needs to go on safely.
+var ErrDiskFull = errors.New("the disk is full")
+
+// health is how the store is.
+type health struct {
+	mu      sync.Mutex
+	failing map[string]failure // by stream
+	free    uint64
+	low     bool
+	damage  string
+	journal jetstream.StreamState
+	later   uint64 // bytes that are parked
+	waiting uint64
+	healAt  time.Time // not before
+	rest    time.Duration
+}
+
+type failure struct {
+	since time.Time
+	err   error
+}
+
+// note takes down how a write ended.
+func (s *Store) note(stream string, err error) {
+	h := &s.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.failing, stream)
+		return
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrDiskFull) {
+		return // the caller's doing; what setFree says
+	}
+	if isBound(err) {
+		s.wantPurge()
+	}
+	if h.failing == nil {
+		h.failing = make(map[string]failure)
+	}
+	f, ok := h.failing[stream]
+	if !ok {
+		f.since = time.Now()
+	}
+	f.err = err
+	h.failing[stream] = f
+}
+
+// isBound says whether a stream took no more because of its bound: starting the server anew would not help.
+func isBound(err error) bool {
+	var api jetstream.JetStreamError
+	if !errors.As(err, &api) || api.APIError() == nil {
+		return false
+	}
+	d := api.APIError().Description
+	return d == "maximum bytes exceeded" || d == "maximum messages exceeded"
+}
+
+// room says why nothing should be written now.
+func (s *Store) room() error {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if s.health.low {
+		return fmt.Errorf("%w: %d bytes are free where the store lies, and it needs %d", ErrDiskFull, s.health.free, reserve)
+	}
+	return nil
+}
+
+// roomToPark says why no delivery should be parked now.
+func (s *Store) roomToPark() error {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if most := laterShare(s.o); s.health.later > most {
+		return fmt.Errorf("the parked deliveries take %d bytes, and may take %d: an eighth of keep.disk", s.health.later, most)
+	}
+	return nil
+}
+
+func (s *Store) setFree(free uint64) {
+	h := &s.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.free = free
+	// Not at the same mark both ways, or it would flutter.
+	low := free < reserve || h.low && free < reserve+reserve/4
+	if low != h.low {
+		s.log.Warn("free space where the store lies", zap.Uint64("bytes", free), zap.Bool("too_little", low))
+	}
+	h.low = low
+}
+
+// damaged says loudly that something stored can't be read. It is skipped.
+func (s *Store) damaged(stream string, seq uint64, err error) {
+	s.log.Error("what is stored is damaged, and skipped", zap.String("stream", stream), zap.Uint64("message", seq), zap.Error(err))
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	s.health.damage = fmt.Sprintf("%s, message %d: %v", stream, seq, err)
+}
+
+// because adds what the store suffers from.
+func (s *Store) because(err error) error {
+	if roomErr := s.room(); roomErr != nil {
+		return fmt.Errorf("%w: %w", err, roomErr)
+	}
+	if why := s.health.error(); why != "" {
+		return fmt.Errorf("%w: %s", err, why)
+	}
+	return err
+}
+
+func (h *health) error() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for stream, f := range h.failing {
+		return fmt.Sprintf("%s: %v", stream, f.err)
+	}
+	return ""
+}
+
+func (h *health) seen(journal jetstream.StreamState, later, waiting uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.journal, h.later, h.waiting = journal, later, waiting
+}
+
+// sick says whether it is time to start the embedded server anew.
+func (h *health) sick(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.low || now.Before(h.healAt) {
+		return false
+	}
+	for _, f := range h.failing {
+		if now.Sub(f.since) >= sickAfter && !isBound(f.err) {
+			return true
+		}
+	}
+	return false
+}
+
+// healed takes down how that went: the next one comes later each time, until writing works.
+func (h *health) healed(now time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rest = min(max(2*h.rest, sickAfter), maxRest)
+	h.healAt = now.Add(h.rest)
+	if err == nil {
+		h.failing = nil
+	} else if h.failing[acceptStream].err != nil {
+		h.failing[acceptStream] = failure{since: h.failing[acceptStream].since, err: err}
+	}
+}
+
+// Status implements engine.Store.
+func (s *Store) Status() engine.StoreStatus {
+	st := engine.StoreStatus{Kind: "embedded", Callbacks: s.acceptChain.position().Ordinal}
+	ss := s.session()
+	if ss.srv == nil {
+		st.Kind = "nats"
+	}
+	st.Error = s.trouble(ss)
+	st.OK = st.Error == ""
+	h := &s.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st.Packs, st.Bytes, st.Waiting, st.Damage, st.DiskFree = h.journal.Msgs, h.journal.Bytes, h.waiting, h.damage, h.free
+	return st
+}
+
+// trouble says why callbacks can't be stored now; "" where they can.
+func (s *Store) trouble(ss *session) string {
+	if s.isOpen(context.Background()) != nil {
+		return engine.ErrClosed.Error()
+	}
+	if err := s.room(); err != nil {
+		return err.Error()
+	}
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if f, ok := s.health.failing[acceptStream]; ok {
+		return f.err.Error()
+	}
+	if !ss.nc.IsConnected() {
+		return "no connection to the cluster"
+	}
+	return ""
+}

@@ -1,0 +1,199 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+const (
+	lookEvery      = 250 * time.Millisecond
+	lookEveryFar   = time.Second // at a cluster
+	markEvery      = 2 * time.Second
+	keepAliveEvery = ackWait / 3
+	purgeEvery     = 30 * time.Second
+)
+
+// keep does what is to be done all the time: it watches the disk and the streams, tells the server what is being worked on,
+// writes the mark, purges what is older than is kept, and gives an embedded server that can't write any more a new life.
+func (s *Store) keep() {
+	every := lookEvery
+	if s.o.URL != "" {
+		every = lookEveryFar
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var marked, alive, purged time.Time
+	for {
+		purge := false
+		select {
+		case <-s.work.Done():
+			return
+		case <-s.purgeNow:
+			purge = true
+		case <-tick.C:
+		}
+		now := time.Now()
+		ctx, cancel := context.WithTimeout(s.work, apiDeadline)
+		s.report("look at the streams", s.look(ctx))
+		if purge || now.Sub(purged) >= purgeEvery {
+			purged = now
+			s.report("purge what is older than is kept", s.purge(ctx))
+		}
+		cancel()
+		if now.Sub(alive) >= keepAliveEvery {
+			alive = now
+			s.packs.keepAlive()
+			s.bundles.keepAlive()
+		}
+		if now.Sub(marked) >= markEvery {
+			marked = now
+			s.report("write "+markFile, s.writeMark())
+		}
+		if s.o.URL == "" && s.health.sick(now) {
+			s.heal()
+		}
+	}
+}
+
+// report logs what keep could not do; it tries again.
+func (s *Store) report(what string, err error) {
+	if err != nil && s.work.Err() == nil {
+		s.log.Warn("the store could not "+what, zap.Error(err))
+	}
+}
+
+// look reads the state of disk, journal and reader.
+func (s *Store) look(ctx context.Context) error {
+	free, err := diskFree(s.o.Dir)
+	if err == nil && s.o.URL == "" {
+		s.setFree(free)
+	}
+	ss := s.session()
+	info, infoErr := ss.accept.Info(ctx)
+	cons, consErr := ss.readPacks.Info(ctx)
+	bundles, bundlesErr := ss.readBundles.Info(ctx)
+	later, laterErr := ss.later.Info(ctx)
+	if err := errors.Join(err, infoErr, consErr, bundlesErr, laterErr); err != nil {
+		return err
+	}
+	s.repeats.forget(cons.AckFloor.Stream)
+	s.packs.forget(cons.AckFloor.Stream)
+	s.bundles.forget(bundles.AckFloor.Stream)
+	s.health.seen(info.State, later.State.Bytes, cons.NumPending+uint64(cons.NumAckPending))
+	if max := info.Config.MaxBytes; max > 0 && info.State.Bytes > uint64(max)/10*9 {
+		s.wantPurge()
+	}
+	return nil
+}
+
+func (s *Store) wantPurge() {
+	select {
+	case s.purgeNow <- struct{}{}:
+	default:
+	}
+}
+
+// purge takes away what is older than is kept, or more than there is room for. What is not handled stays, and so does the last
+// message of this node's chains: in it is how many there were.
+func (s *Store) purge(ctx context.Context) error {
+	return errors.Join(s.purgeAccept(ctx), s.purgeOutcomes(ctx))
+}
+
+func (s *Store) purgeAccept(ctx context.Context) error {
+	ss := s.session()
+	cons, err := ss.readPacks.Info(ctx)
+	if err != nil {
+		return err
+	}
+	_, horizon := s.repeats.position()
+	before, first, err := ss.oldest(ctx, ss.accept, s.o.Now().Add(-max(s.o.Keep.Callbacks, horizon)))
+	if err != nil {
+		return err
+	}
+	last := s.acceptChain.position().Seq
+	if before = min(before, cons.AckFloor.Stream+1, last); before <= first {
+		return nil
+	}
+	return ss.accept.Purge(ctx, jetstream.WithPurgeSequence(before))
+}
+
+func (s *Store) purgeOutcomes(ctx context.Context) error {
+	ss := s.session()
+	before, first, err := ss.oldest(ctx, ss.outcomes, s.o.Now().Add(-s.o.Keep.Deliveries))
+	if err != nil || before <= first {
+		return err
+	}
+	lasts := make(map[string]uint64)
+	if err := ss.lastOfEach(ctx, outcomesStream, outcomesSubject+"*", func(m *stored) error {
+		lasts[m.subject] = m.seq
+		return nil
+	}); err != nil {
+		return err
+	}
+	for subject, last := range lasts {
+		err := ss.outcomes.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(min(before, last)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldest gives the first sequence number that is to be kept, by age and by room, and the first that there is.
+func (s *session) oldest(ctx context.Context, stream jetstream.Stream, at time.Time) (before, first uint64, err error) {
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	st := info.State
+	if st.Msgs == 0 {
+		return 0, 0, nil
+	}
+	if before, err = s.seqAt(ctx, stream, at); err != nil {
+		return 0, 0, err
+	}
+	if limit := uint64(info.Config.MaxBytes); limit > 0 && st.Bytes > limit/10*9 {
+		each := max(st.Bytes/st.Msgs, 1)
+		before = max(before, st.FirstSeq+(st.Bytes-limit/10*8)/each)
+	}
+	return before, st.FirstSeq, nil
+}
+
+// seqAt gives the sequence number of the first message stored at the time or later; behind the last where there is none.
+func (s *session) seqAt(ctx context.Context, stream jetstream.Stream, at time.Time) (uint64, error) {
+	at = at.UTC()
+	var seq uint64
+	_, err := s.getBatch(ctx, stream.CachedInfo().Config.Name, &getRequest{StartTime: &at, NextFor: ">", Batch: 1}, func(m *stored) error {
+		seq = m.seq
+		return nil
+	})
+	if errors.Is(err, errNoMessage) {
+		return stream.CachedInfo().State.LastSeq + 1, nil
+	}
+	return seq, err
+}
+
+// heal starts the embedded server anew: an error while it wrote, such as a full disk, sticks to it for good.
+func (s *Store) heal() {
+	s.log.Warn("the embedded store can't write; it is started anew", zap.String("error", s.health.error()))
+	s.stopRead()
+	s.readers.Wait()
+	s.session().close()
+	ctx, cancel := context.WithTimeout(s.work, startDeadline)
+	defer cancel()
+	ss, err := openSession(ctx, s.o)
+	if err != nil {
+		s.health.healed(time.Now(), fmt.Errorf("start anew: %w", err))
+		s.log.Error("the embedded store does not start again; it is tried again", zap.Error(err))
+		return
+	}
+	s.sess.Store(ss)
+	s.startReaders(ss)
+	s.health.healed(time.Now(), nil)
+	s.log.Info("the embedded store runs again")
+}

@@ -1,0 +1,126 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// mark is kept in a file beside the streams: how far they had come at least. It is written after what it tells of is synced, so
+// it can be behind the truth, never ahead of it: a stream that ends before its mark has lost something.
+type mark struct {
+	Version  int           `json:"version"`
+	Node     string        `json:"node"`
+	Window   time.Duration `json:"window_ns"` // the largest window of repeats in use
+	Accept   markOf        `json:"accept"`
+	Outcomes markOf        `json:"outcomes"`
+}
+
+// markOf is how far one stream had come.
+type markOf struct {
+	Seq     uint64 `json:"seq"`     // of the last message this node stored
+	Ordinal uint64 `json:"ordinal"` // the records this node stored
+}
+
+const (
+	markFile    = "mark.json"
+	markVersion = 1
+)
+
+func readMark(dir string) (*mark, error) {
+	path := filepath.Join(dir, markFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &mark{Version: markVersion}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m mark
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; take it away to start without knowing how far the streams had come", path, err)
+	}
+	if m.Version != markVersion {
+		return nil, fmt.Errorf("%s has version %d: %w", path, m.Version, errUnknownVersion)
+	}
+	return &m, nil
+}
+
+func (m *mark) write(dir string) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(dir, markFile), append(b, '\n'), 0o600)
+}
+
+// lookForLost finds streams that are on disk and that the server does not see, and such as end before their mark. It comes
+// before any stream is made, so that nothing is built over what may still be saved.
+func (s *session) lookForLost(ctx context.Context, o *Options) error {
+	if s.srv != nil {
+		if err := s.lookForUnseen(ctx, o); err != nil {
+			return err
+		}
+	}
+	m, err := readMark(o.Dir)
+	if err != nil {
+		return err
+	}
+	for name, min := range map[string]uint64{acceptStream: m.Accept.Seq, outcomesStream: m.Outcomes.Seq} {
+		var last uint64
+		st, err := s.js.Stream(ctx, name)
+		if err == nil {
+			last = st.CachedInfo().State.LastSeq
+		} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		if last < min {
+			return &DamageError{Dir: o.place(), Stream: name, Reason: fmt.Sprintf(
+				"it ends at message %d, but %d were stored and confirmed", last, min)}
+		}
+	}
+	return nil
+}
+
+// place is how messages name the store.
+func (o *Options) place() string {
+	if o.URL != "" {
+		return "cluster"
+	}
+	return o.Dir
+}
+
+func (s *session) lookForUnseen(ctx context.Context, o *Options) error {
+	dir := filepath.Dir(streamDir(o, "x"))
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var seen []string
+	lister := s.js.StreamNames(ctx)
+	for name := range lister.Name() {
+		seen = append(seen, name)
+	}
+	if err := lister.Err(); err != nil {
+		return fmt.Errorf("list streams: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !slices.Contains(seen, e.Name()) {
+			return &DamageError{Dir: o.Dir, Stream: e.Name(), Reason: fmt.Sprintf(
+				"its folder %s is there, but the server cannot read its meta.inf", filepath.Join(dir, e.Name()))}
+		}
+	}
+	return nil
+}

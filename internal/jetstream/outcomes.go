@@ -1,0 +1,250 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/engine"
+)
+
+// outcome is a record of the outcomes stream: an event or, last in its pack, the totals.
+type outcome struct {
+	engine.Event
+	Totals *engine.Totals `json:"totals,omitempty"`
+}
+
+// Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
+// that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals.
+func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
+	if err := s.isOpen(ctx); err != nil {
+		return err
+	}
+	s.outcomesMu.Lock()
+	defer s.outcomesMu.Unlock()
+	after := s.totals
+	if totals != nil {
+		var err error
+		if after, err = encodeJSON(outcome{Totals: totals}); err != nil {
+			return err
+		}
+	}
+	var records [][]byte
+	size := len(after)
+	for i := range events {
+		r, err := encodeJSON(&events[i])
+		if err != nil {
+			return err
+		}
+		if size+len(r) > maxRecord {
+			if err := s.appendPack(ctx, records, s.totals); err != nil {
+				return err
+			}
+			records, size = nil, len(after)
+		}
+		records, size = append(records, r), size+len(r)+4
+	}
+	if err := s.appendPack(ctx, records, after); err != nil {
+		return err
+	}
+	s.totals = after
+	return nil
+}
+
+func (s *Store) appendPack(ctx context.Context, records [][]byte, totals []byte) error {
+	if totals != nil {
+		records = append(records, totals)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	ctx, cancel := s.untilStopped(ctx)
+	defer cancel(nil)
+	return s.outcomesChain.store(ctx, records)
+}
+
+// untilStopped gives a context that is also over, with ErrClosed, once the store is closed.
+func (s *Store) untilStopped(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.work, func() { cancel(engine.ErrClosed) })
+	return ctx, func(err error) { stop(); cancel(err) }
+}
+
+// decodeOutcomes reads one message.
+func decodeOutcomes(m *stored) (*engine.EventPack, error) {
+	_, records, err := decodeJSON[outcome](kindEvents, m.data)
+	if err != nil {
+		return nil, &badMessage{fmt.Errorf("message %d: %w", m.seq, err)}
+	}
+	p := &engine.EventPack{Seq: m.seq, Node: strings.TrimPrefix(m.subject, outcomesSubject), Stored: m.at}
+	for i := range records {
+		if t := records[i].Totals; t != nil {
+			p.Totals = t
+		} else {
+			p.Events = append(p.Events, records[i].Event)
+		}
+	}
+	return p, nil
+}
+
+// recallTotals reads what Append without totals goes on from.
+func (s *Store) recallTotals(ctx context.Context, ss *session) error {
+	return ss.lastOfEach(ctx, outcomesStream, outcomesSubject+s.o.Node, func(m *stored) error {
+		p, err := decodeOutcomes(m)
+		if err != nil || p.Totals == nil {
+			return err
+		}
+		s.totals, err = json.Marshal(outcome{Totals: p.Totals})
+		return err
+	})
+}
+
+// Totals implements engine.Store.
+func (s *Store) Totals(ctx context.Context) (own, others *engine.Totals, err error) {
+	if err := s.isOpen(ctx); err != nil {
+		return nil, nil, err
+	}
+	own, others = &engine.Totals{}, &engine.Totals{}
+	err = s.session().lastOfEach(ctx, outcomesStream, outcomesSubject+"*", func(m *stored) error {
+		p, err := decodeOutcomes(m)
+		switch {
+		case err != nil:
+			return err
+		case p.Totals == nil:
+		case p.Node == s.o.Node:
+			own = p.Totals
+		default:
+			addTotals(others, p.Totals)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("totals: %w", err)
+	}
+	return own, others, nil
+}
+
+func addTotals(sum, t *engine.Totals) {
+	for _, f := range []struct {
+		to   *uint64
+		from uint64
+	}{
+		{&sum.Callbacks, t.Callbacks}, {&sum.Unmatched, t.Unmatched}, {&sum.Pairs, t.Pairs}, {&sum.Matches, t.Matches},
+		{&sum.ShadowMatches, t.ShadowMatches}, {&sum.Refused, t.Refused}, {&sum.Quarantined, t.Quarantined},
+		{&sum.Created, t.Created}, {&sum.Done, t.Done}, {&sum.Dead, t.Dead}, {&sum.Discarded, t.Discarded},
+		{&sum.Repeats, t.Repeats}, {&sum.ConditionErrors, t.ConditionErrors},
+	} {
+		*f.to += f.from
+	}
+	for name, r := range t.Rules {
+		if sum.Rules == nil {
+			sum.Rules = make(map[string]engine.RuleTotals)
+		}
+		have := sum.Rules[name]
+		have.Matches += r.Matches
+		if r.Last.After(have.Last) {
+			have.Last = r.Last
+		}
+		sum.Rules[name] = have
+	}
+}
+
+// Events implements engine.Store.
+func (s *Store) Events(ctx context.Context, from uint64) iter.Seq2[*engine.EventPack, error] {
+	return scanAll(ctx, s, func(ss *session, f func(*stored) error) error {
+		return ss.scan(ctx, ss.outcomes, scanFrom{seq: from}, f)
+	}, decodeOutcomes)
+}
+
+// scanAll gives what a scan gives, decoded. What can't be decoded is an error in its place, and the ones after it follow.
+func scanAll[T any](
+	ctx context.Context, s *Store, scan func(*session, func(*stored) error) error, decode func(*stored) (*T, error),
+) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		if err := s.isOpen(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		stopped := false
+		err := scan(s.session(), func(m *stored) error {
+			v, err := decode(m)
+			if err == nil && v == nil {
+				return nil
+			}
+			if stopped = !yield(v, err); stopped {
+				return errScanEnd
+			}
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// Settled implements engine.Store. What was recorded up to ten seconds before the time is in it too: clocks differ. Its cost
+// grows with what was recorded since, and what is parked since.
+func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, error) {
+	if err := s.isOpen(ctx); err != nil {
+		return nil, err
+	}
+	out := &engine.Settled{
+		Matched: make(map[engine.PackIndex]*engine.Matched),
+		Parks:   make(map[string]int),
+		Final:   make(map[string]bool),
+		Dead:    make(map[string]*engine.DeadLetter),
+	}
+	from := scanFrom{since: since.Add(-skew).UTC()}
+	ss := s.session()
+	// In the order in which a delivery goes, so that what moves on meanwhile is seen at least once: parked, ended, dead.
+	if err := ss.scan(ctx, ss.later, from, func(m *stored) error {
+		_, ps, err := decodeJSON[engine.Parked](kindParked, m.data)
+		if err != nil {
+			s.damaged(laterStream, m.seq, err)
+			return nil
+		}
+		for i := range ps {
+			out.Parks[ps[i].Job.ID] = max(out.Parks[ps[i].Job.ID], ps[i].Parks)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := ss.scan(ctx, ss.outcomes, from, func(m *stored) error {
+		p, err := decodeOutcomes(m)
+		if err != nil {
+			s.damaged(outcomesStream, m.seq, err)
+			return nil
+		}
+		for _, e := range p.Events {
+			settle(out, &e)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return out, ss.scan(ctx, ss.dead, from, func(m *stored) error {
+		d, err := decodeDead(m)
+		if err != nil {
+			s.damaged(deadStream, m.seq, err)
+			return nil
+		}
+		out.Dead[d.Job.ID] = d
+		return nil
+	})
+}
+
+func settle(out *engine.Settled, e *engine.Event) {
+	if m := e.Matched; m != nil {
+		out.Matched[engine.PackIndex{Seq: m.Seq, Index: m.Index}] = m
+	}
+	if d := e.Ended; d != nil {
+		out.Parks[d.Delivery] = max(out.Parks[d.Delivery], d.Parks)
+		if d.Outcome == engine.OutcomeDone || d.Outcome == engine.OutcomeDead {
+			out.Final[d.Delivery] = true
+		}
+	}
+}

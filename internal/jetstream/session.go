@@ -1,0 +1,236 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+const (
+	startDeadline = 60 * time.Second // for the embedded server to read its folder
+	apiDeadline   = 10 * time.Second // for one request that no caller waits for
+	account       = "$G"             // of the embedded server
+)
+
+// session is one life of the server and the connection to it. The embedded server is given a new one to heal a write error.
+type session struct {
+	srv *server.Server // nil for a cluster
+	nc  *nats.Conn
+	js  jetstream.JetStream
+
+	accept, later, outcomes, dead, quarantine jetstream.Stream
+	readPacks, readBundles                    jetstream.Consumer
+}
+
+// openSession starts the server, or connects to the cluster, and sees to it that streams and consumers are there.
+func openSession(ctx context.Context, o *Options) (s *session, err error) {
+	s = &session{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if o.URL == "" {
+		err = s.startServer(ctx, o)
+	} else {
+		err = s.connect(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(apiDeadline)); err != nil {
+		return nil, err
+	}
+	if err := s.lookForLost(ctx, o); err != nil {
+		return nil, err
+	}
+	return s, s.makeStreams(ctx, o)
+}
+
+// startServer starts the embedded server. It listens on nothing: the one connection to it is a pipe in this process.
+func (s *session) startServer(ctx context.Context, o *Options) error {
+	opts := &server.Options{
+		ServerName:         "aftermath",
+		DontListen:         true,
+		NoSigs:             true,
+		JetStream:          true,
+		StoreDir:           o.Dir,
+		SyncAlways:         true,
+		MaxPayload:         maxPayload,
+		MaxPending:         8 * maxPayload,
+		JetStreamMaxStore:  o.Keep.Disk + o.Keep.Disk/4, // the streams' own bounds are what holds
+		JetStreamMaxMemory: 64 << 20,
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("embedded store %s: %w", o.Dir, err)
+	}
+	log := &serverLog{log: o.Logger.Named("nats").Sugar()}
+	srv.SetLoggerV2(log, false, false, false)
+	s.srv = srv
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		srv.Start()
+	}()
+	select {
+	case <-started:
+	case <-ctx.Done():
+		return fmt.Errorf("embedded store %s: start: %w", o.Dir, context.Cause(ctx))
+	}
+	if !srv.JetStreamEnabled() {
+		return fmt.Errorf("embedded store %s: the server could not open the folder: %s", o.Dir, log.last())
+	}
+	if s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("aftermath"), nats.MaxReconnects(-1)); err != nil {
+		return fmt.Errorf("embedded store %s: connect: %w", o.Dir, err)
+	}
+	return nil
+}
+
+// connect connects to the cluster, and goes on trying for ever once it was connected.
+func (s *session) connect(ctx context.Context, o *Options) error {
+	log := o.Logger.Named("nats")
+	opts := []nats.Option{
+		nats.Name("aftermath " + o.Node),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.Timeout(5 * time.Second),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.IgnoreDiscoveredServers(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("the cluster's connection is lost", zap.Error(err)) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to the cluster again", zap.String("server", nc.ConnectedUrlRedacted()))
+		}),
+	}
+	if o.Credentials != "" {
+		opts = append(opts, nats.UserCredentialBytes([]byte(o.Credentials)))
+	}
+	var err error
+	for ctx.Err() == nil {
+		if s.nc, err = nats.Connect(o.URL, opts...); err == nil {
+			return nil
+		}
+		if errors.Is(err, nats.ErrAuthorization) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("cluster: connect: %w", err)
+}
+
+// close ends the connection, then the server, and waits for both.
+func (s *session) close() {
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.srv != nil {
+		s.srv.Shutdown()
+		s.srv.WaitForShutdown()
+	}
+}
+
+// names and subjects
+const (
+	acceptStream     = "aftermath_accept"
+	laterStream      = "aftermath_later"
+	outcomesStream   = "aftermath_outcomes"
+	deadStream       = "aftermath_dead"
+	quarantineStream = "aftermath_quarantine"
+
+	acceptSubject     = "aftermath.accept." // and the node
+	scheduleSubject   = "aftermath.later.at."
+	dueSubject        = "aftermath.later.due"
+	outcomesSubject   = "aftermath.outcomes." // and the node
+	deadSubject       = "aftermath.dead."     // and the delivery's id, as deadToken gives it
+	quarantineSubject = "aftermath.quarantine"
+
+	readerName = "reader"
+)
+
+// ackWait is how long a node may say nothing of a pack before another is given it.
+const ackWait = 30 * time.Second
+
+func streamDir(o *Options, stream string) string {
+	return filepath.Join(o.Dir, server.JetStreamStoreDir, account, "streams", stream)
+}
+
+// laterShare is how much of keep.disk parked deliveries may take.
+func laterShare(o *Options) uint64 { return uint64(o.Keep.Disk) / 8 }
+
+// makeStreams makes what is not there, and brings what is there to the configuration.
+func (s *session) makeStreams(ctx context.Context, o *Options) error {
+	disk := o.Keep.Disk
+	for _, c := range []struct {
+		to  *jetstream.Stream
+		cfg jetstream.StreamConfig
+	}{
+		// No MaxAge on accept and outcomes: it would take away what is not handled yet, and the totals. keep.go purges them.
+		{&s.accept, jetstream.StreamConfig{Name: acceptStream, Subjects: []string{acceptSubject + "*"}, MaxBytes: disk / 2}},
+		{&s.later, jetstream.StreamConfig{
+			// Without a bound, since the server refuses DiscardNew here, and the other would drop what waits: Park keeps to laterShare.
+			Name: laterStream, Subjects: []string{scheduleSubject + "*", dueSubject}, AllowMsgSchedules: true,
+			Retention: jetstream.WorkQueuePolicy, // an ack takes the bundle away
+		}},
+		{&s.outcomes, jetstream.StreamConfig{Name: outcomesStream, Subjects: []string{outcomesSubject + "*"}, MaxBytes: disk / 4}},
+		{&s.dead, jetstream.StreamConfig{
+			Name: deadStream, Subjects: []string{deadSubject + "*"}, MaxBytes: disk / 16, MaxMsgsPerSubject: 1,
+		}},
+		{&s.quarantine, jetstream.StreamConfig{
+			Name: quarantineStream, Subjects: []string{quarantineSubject},
+			MaxMsgs: int64(o.Keep.Quarantine), MaxBytes: disk / 16, Discard: jetstream.DiscardOld,
+		}},
+	} {
+		cfg := c.cfg
+		cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, o.Replicas, true
+		if cfg.MaxBytes > 0 && cfg.Name != quarantineStream {
+			cfg.Discard = jetstream.DiscardNew
+		}
+		st, err := s.js.CreateOrUpdateStream(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", cfg.Name, err)
+		}
+		*c.to = st
+	}
+	return s.makeConsumers(ctx, o)
+}
+
+func (s *session) makeConsumers(ctx context.Context, o *Options) error {
+	for _, c := range []struct {
+		to     *jetstream.Consumer
+		stream jetstream.Stream
+		filter string
+	}{
+		{&s.readPacks, s.accept, ""},
+		{&s.readBundles, s.later, dueSubject},
+	} {
+		name := c.stream.CachedInfo().Config.Name
+		cons, err := c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+			Durable: readerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 20_000,
+			DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: c.filter,
+		})
+		if err != nil {
+			return fmt.Errorf("consumer of %s: %w", name, err)
+		}
+		*c.to = cons
+		if s.srv == nil {
+			continue // other nodes may be at work on what is not acked
+		}
+		// Nobody else reads the embedded store: what was read before and not acked is to come at once, not after AckWait.
+		if _, err := c.stream.ResetConsumer(ctx, readerName); err != nil {
+			return fmt.Errorf("consumer of %s: reset: %w", name, err)
+		}
+	}
+	return nil
+}

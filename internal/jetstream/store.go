@@ -1,0 +1,223 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/engine"
+)
+
+// Store is an engine.Store. Open makes it.
+type Store struct {
+	o    *Options
+	log  *zap.Logger
+	lock *os.File
+	sess atomic.Pointer[session]
+
+	queue         chan *waiter
+	acceptChain   *chain
+	outcomesChain *chain
+	totals        []byte // JSON of the last totals; under outcomesMu
+	outcomesMu    sync.Mutex
+	repeats       *repeats
+	packs         *source[*engine.Pack]
+	bundles       *source[*engine.Bundle]
+
+	closing  sync.RWMutex // held for reading while something is put into the queue
+	closed   bool         // under closing
+	stopping chan struct{}
+	work     context.Context // of everything the store does by itself
+	cancel   context.CancelFunc
+	packer   sync.WaitGroup
+	keeper   sync.WaitGroup
+	readers  sync.WaitGroup // of the current session
+	stopRead context.CancelFunc
+	purgeNow chan struct{}
+
+	health health
+}
+
+var _ engine.Store = (*Store)(nil)
+
+// Open opens the store, and makes it where there is none. Damage that it finds is a *DamageError, and a data folder that is in
+// use wraps ErrLocked. ctx bounds the opening alone. The caller closes the store.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := os.Chmod(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", o.Dir, err)
+	}
+	s := &Store{
+		o: &o, log: o.Logger, lock: lock,
+		queue: make(chan *waiter, maxWaiters), stopping: make(chan struct{}), purgeNow: make(chan struct{}, 1),
+	}
+	if err := s.open(ctx); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	m, err := readMark(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	if s.o.Node == "" {
+		if s.o.Node = m.Node; s.o.Node == "" {
+			s.o.Node = nuid.Next()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, startDeadline)
+	defer cancel()
+	ss, err := openSession(ctx, s.o)
+	if err != nil {
+		return err
+	}
+	s.sess.Store(ss)
+	s.acceptChain = newChain(s, acceptStream, acceptSubject, kindCallbacks, m.Accept)
+	s.outcomesChain = newChain(s, outcomesStream, outcomesSubject, kindEvents, m.Outcomes)
+	s.packs = newSource(s, acceptStream, func(ss *session) jetstream.Consumer { return ss.readPacks }, s.readPack)
+	s.bundles = newSource(s, laterStream, func(ss *session) jetstream.Consumer { return ss.readBundles }, s.readBundle)
+	if err := s.recall(ctx, ss, max(s.o.Dedupe, m.Window)); err != nil {
+		ss.close()
+		return err
+	}
+	s.work, s.cancel = context.WithCancel(context.Background())
+	s.packer.Go(s.packAll)
+	s.startReaders(ss)
+	s.keeper.Go(s.keep)
+	return nil
+}
+
+// recall reads what the running of the store needs: where the chains end, which callbacks came lately, the last totals. What it
+// reads it checks.
+func (s *Store) recall(ctx context.Context, ss *session, horizon time.Duration) error {
+	for _, c := range []*chain{s.acceptChain, s.outcomesChain} {
+		if _, err := c.sync(ctx, ss, nil); err != nil {
+			return s.readError(c.name, err)
+		}
+	}
+	if err := s.recallTotals(ctx, ss); err != nil {
+		return s.readError(outcomesStream, err)
+	}
+	info, err := ss.later.Info(ctx)
+	if err != nil {
+		return err
+	}
+	s.bundles.old = info.State.LastSeq
+	if err := s.recallCallbacks(ctx, ss, horizon); err != nil {
+		return s.readError(acceptStream, err)
+	}
+	if err := s.writeMark(); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return s.look(ctx)
+}
+
+// readError tells damage from other errors.
+func (s *Store) readError(stream string, err error) error {
+	var bad *badMessage
+	if errors.As(err, &bad) && !errors.Is(err, errUnknownVersion) {
+		return &DamageError{Dir: s.o.place(), Stream: stream, Reason: err.Error()}
+	}
+	return fmt.Errorf("stream %s: %w", stream, err)
+}
+
+func (s *Store) session() *session { return s.sess.Load() }
+
+// startReaders starts what reads from a session.
+func (s *Store) startReaders(ss *session) {
+	ctx, cancel := context.WithCancel(s.work)
+	s.stopRead = cancel
+	s.readers.Go(func() { s.packs.run(ctx, ss) })
+	s.readers.Go(func() { s.bundles.run(ctx, ss) })
+}
+
+// NextPack implements engine.Store.
+func (s *Store) NextPack(ctx context.Context) (*engine.Pack, error) { return s.packs.next(ctx) }
+
+// NextBundle implements engine.Store.
+func (s *Store) NextBundle(ctx context.Context) (*engine.Bundle, error) { return s.bundles.next(ctx) }
+
+// isOpen says why a method can't do its work: the store is closed, or the context over.
+func (s *Store) isOpen(ctx context.Context) error {
+	select {
+	case <-s.stopping:
+		return engine.ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
+
+// Close stores what waits, tells the server what is acked and stops. Once ctx is over it waits no longer for what is to be
+// stored; it always waits for its goroutines and the server to end.
+func (s *Store) Close(ctx context.Context) error {
+	s.closing.Lock()
+	if s.closed {
+		s.closing.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.queue)
+	s.closing.Unlock()
+
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	s.packer.Wait()
+	close(s.stopping)
+	s.cancel()
+	s.keeper.Wait() // first, for it may start readers
+	s.stopRead()
+	s.readers.Wait()
+	s.packs.release()
+	s.bundles.release()
+	ss := s.session()
+	err := ss.flush(ctx)
+	if markErr := s.writeMark(); err == nil {
+		err = markErr
+	}
+	ss.close()
+	if lockErr := s.lock.Close(); err == nil {
+		err = lockErr
+	}
+	return err
+}
+
+// flush waits until the server has what was sent to it.
+func (s *session) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("store: what was acked last may come again: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) writeMark() error {
+	_, window := s.repeats.position()
+	m := mark{
+		Version: markVersion, Node: s.o.Node, Window: window,
+		Accept: s.acceptChain.position(), Outcomes: s.outcomesChain.position(),
+	}
+	return m.write(s.o.Dir)
+}
