@@ -281,7 +281,7 @@ func (d *Decoder) wrongKind(n *yaml.Node, want string) {
 		case "a mapping":
 			hint = ", or {} for an empty one"
 		}
-		d.Problemf(n, "nothing is written here: write %s%s, or remove the key", want, hint)
+		d.Problemf(n, "nothing is written here: write %s%s, or remove it", want, hint)
 	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && want != "a list":
 		d.Problemf(n, "must be %s, not a mapping; quote a text that begins with {", want)
 	case n.Kind == yaml.SequenceNode && n.Style&yaml.FlowStyle != 0 && want == "a text":

@@ -1,7 +1,6 @@
 package strictyaml
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -181,13 +180,4 @@ func (d *Document) offset(n *yaml.Node) int {
 // isEmpty tells that nothing is written where n stands.
 func isEmpty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value == ""
-}
-
-// bytesOf is what the first n lines are made of.
-func (d *Document) bytesOf(n int) io.Reader {
-	end := len(d.src)
-	if n < len(d.lines) {
-		end = d.lines[n]
-	}
-	return bytes.NewReader([]byte(d.src[:end]))
 }

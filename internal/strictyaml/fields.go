@@ -70,13 +70,13 @@ func fieldByIndex(v reflect.Value, index []int) reflect.Value {
 
 // suggestion is "; did you mean …?" for the known word that is closest to a mistyped one, "" where none is close.
 func suggestion(word string, known []string) string {
-	best, distance := "", 1+len(word)/3
 	if len(word) > 64 {
 		return ""
 	}
+	best, least := "", max(1, len(word)/3)+1
 	for _, k := range known {
-		if n := editDistance(strings.ToLower(word), k); n <= distance && (best == "" || n < distance) {
-			best, distance = k, n
+		if n := editDistance(strings.ToLower(word), k); n < least && n < min(len(word), len(k)) {
+			best, least = k, n
 		}
 	}
 	if best == "" {

@@ -59,8 +59,12 @@ func (d *Document) content(n *yaml.Node) (start int, properties []string) {
 // placeInLiteral finds a byte of a | scalar. Its text begins on the line below the indicator, and each of its lines ends as the
 // source's line does, so that the indentation need not be known.
 func (d *Document) placeInLiteral(n *yaml.Node, start, offset int) (line, column int) {
-	for offset > 0 && offset == len(n.Value) && strings.HasSuffix(n.Value[:offset], "\n") && strings.TrimRight(n.Value, "\n") != "" {
-		offset = len(strings.TrimRight(n.Value, "\n")) // the end of the text, not of the blank lines below it
+	end := len(strings.TrimRight(n.Value, "\n"))
+	if end == 0 {
+		return n.Line, n.Column
+	}
+	if offset == len(n.Value) {
+		offset = end // the end of the text, not of the blank lines below it
 	}
 	line, _ = d.position(start)
 	line += 1 + strings.Count(n.Value[:offset], "\n")

@@ -85,6 +85,8 @@ func (d *Decoder) scalarValue(n *yaml.Node, v reflect.Value) {
 			v.SetBool(true)
 		case isPlain(n) && n.Value == "false":
 			v.SetBool(false)
+		case isPlain(n) && n.Tag != "!!null" && len(n.Value) <= len("false"):
+			d.Problemf(n, "must be true or false, not %s", n.Value)
 		default:
 			d.wrongKind(n, "true or false")
 		}

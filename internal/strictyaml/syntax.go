@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,14 +11,14 @@ import (
 // How many bytes may be parsed again to find where a syntax error starts: first line by line, then by halves.
 const (
 	stepBudget  = 8 << 20
-	halveBudget = 24 << 20
 	stepAtLeast = 4
+	halveBudget = 48 << 20
 )
 
 // syntaxProblem places a syntax error. The parser's own line is that of the block around it, or none at all; the line after the
 // longest run of lines that parses is where the trouble starts.
 func (d *Document) syntaxProblem(err error) Problem {
-	line := d.troubleLine()
+	line := d.troubleLine(err)
 	text := d.line(line)
 	indent := len(text) - len(strings.TrimLeft(text, " \t"))
 	p := Problem{File: d.File, Line: line, Column: utf8.RuneCountInString(text[:indent]) + 1}
@@ -25,44 +26,66 @@ func (d *Document) syntaxProblem(err error) Problem {
 		p.Column = 1
 	}
 	p.Message = "YAML: " + parserMessage.ReplaceAllString(err.Error(), "")
-	if hint := syntaxHint(text); hint != "" {
+	if strings.Contains(p.Message, "unknown anchor") {
+		p.Message += "; quote a text that begins with *"
+	} else if hint := syntaxHint(text); hint != "" {
 		p.Message += "; " + hint
 	}
 	return p
 }
 
-var parserMessage = regexp.MustCompile(`^yaml: (line \d+: )?`)
+var parserMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // troubleLine looks back from the last line that the parser had seen when it gave up: lines after that play no part.
-func (d *Document) troubleLine() int {
+func (d *Document) troubleLine(err error) int {
 	seen := d.linesSeen()
-	parses := func(lines int) bool {
-		_, _, err := compose(d.bytesOf(lines))
-		return err == nil
-	}
 	spent, k := 0, seen-1
 	for ; k > 0; k-- {
-		size := d.lines[min(k, len(d.lines)-1)]
+		size := d.sizeOf(k)
 		if spent+size > stepBudget && seen-k > stepAtLeast {
 			break
 		}
-		if parses(k) {
+		if d.parses(k) {
 			return k + 1
 		}
 		spent += size
 	}
-	spent = 0
-	lo, hi := 0, k+1 // what is before lo parses, what is before hi does not
-	for hi-lo > 1 && spent < halveBudget {
+	// In a large file it is most likely a quote or bracket that is never closed, and the parser names the line where it opens.
+	if m := parserMessage.FindStringSubmatch(err.Error()); k > 0 && m != nil {
+		if line, err := strconv.Atoi(m[1]); err == nil && line <= k && d.parses(line-1) && !d.parses(line) {
+			return line
+		}
+	}
+	return d.halve(k + 1)
+}
+
+// halve looks for a line before which everything parses, and with which it does not, from hi on back.
+func (d *Document) halve(hi int) int {
+	lo := 0
+	for spent := 0; hi-lo > 1 && spent < halveBudget; {
 		mid := (lo + hi) / 2
-		spent += d.lines[min(mid, len(d.lines)-1)]
-		if parses(mid) {
+		spent += d.sizeOf(mid)
+		if d.parses(mid) {
 			lo = mid
 		} else {
 			hi = mid
 		}
 	}
 	return lo + 1
+}
+
+// sizeOf is the number of bytes of the first lines.
+func (d *Document) sizeOf(lines int) int {
+	if lines < len(d.lines) {
+		return d.lines[lines]
+	}
+	return len(d.src)
+}
+
+// parses tells whether the first lines are YAML by themselves.
+func (d *Document) parses(lines int) bool {
+	_, _, err := compose(strings.NewReader(d.src[:d.sizeOf(lines)]))
+	return err == nil
 }
 
 // linesSeen is how many lines the parser reads until it gives up.
@@ -117,7 +140,7 @@ func syntaxHint(line string) string {
 		}
 		return "the value begins with a quote, and YAML takes it to end with the next one: " + quoteHint
 	case '[', '{', ']', '}', '!', '&', '*', '%', '@', '`', '|', '>', ',':
-		return "a value that begins with `" + value[:1] + "` means something else to YAML: " + quoteHint
+		return "YAML does not take what begins with `" + value[:1] + "` for a text: if it is one, " + quoteHint
 	}
 	if strings.Contains(value, ": ") || strings.HasSuffix(value, ":") {
 		return "the value holds `: `: " + quoteHint

@@ -3,7 +3,6 @@ package strictyaml
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -14,7 +13,6 @@ type tree struct {
 	problems Problems
 	size     map[*yaml.Node]int // nodes below and including it, aliases followed
 	written  int                // nodes in the file
-	expanded bool               // an alias was too much: reported
 }
 
 func (t *tree) check() {
@@ -27,7 +25,7 @@ func (t *tree) check() {
 		return
 	}
 	t.size = map[*yaml.Node]int{}
-	if !t.resolvable(root, 0) {
+	if !t.resolvable(root) {
 		t.doc.Root = nil
 		return
 	}
@@ -55,16 +53,13 @@ func (t *tree) shallow(n *yaml.Node, depth int) bool {
 }
 
 // resolvable tells that following the aliases comes to an end, and to one in proportion to the file: at most ten times as many
-// nodes as are written, which no honest file needs and no bomb fits in.
-func (t *tree) resolvable(n *yaml.Node, depth int) bool {
+// nodes as are written, which no honest file needs and no bomb fits in. An alias names what stands before it, so that a chain of
+// them is followed from its end, and this recurses no deeper than the file is nested.
+func (t *tree) resolvable(n *yaml.Node) bool {
 	const open = -1
 	target := n
 	for target.Kind == yaml.AliasNode {
 		target = target.Alias
-	}
-	if depth > maxDepth {
-		t.report(n, "the alias *%s nests mappings and lists more than %d deep", n.Value, maxDepth)
-		return false
 	}
 	switch size := t.size[target]; {
 	case size == open:
@@ -76,7 +71,7 @@ func (t *tree) resolvable(n *yaml.Node, depth int) bool {
 	t.size[target] = open
 	size := 1
 	for _, c := range target.Content {
-		if !t.resolvable(c, depth+1) {
+		if !t.resolvable(c) {
 			return false
 		}
 		for c.Kind == yaml.AliasNode {
@@ -199,7 +194,7 @@ func kindName(n *yaml.Node) string {
 	case n.Tag == "!!int" || n.Tag == "!!float":
 		return "a number"
 	case n.Tag == "!!bool":
-		return strings.ToLower(n.Value)
+		return n.Value
 	case n.Tag == "!!null":
 		return "null"
 	}
