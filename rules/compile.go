@@ -64,7 +64,6 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 			byName:   map[string]*Rule{},
 			actions:  map[string]*actions.Instance{},
 			lists:    map[string]*list{},
-			reads:    map[string][]read{},
 		},
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
@@ -159,26 +158,18 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 	if c.secrets[dir] == nil {
 		c.secrets[dir] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: c.Permit.IgnoreSecrets}
 	}
-	var reads []read
 	env := c.Env
 	env.ReadFile = func(path string) ([]byte, error) {
 		path = f.resolve(path)
 		c.inputs[path] = true
 		in := c.reader.read(path)
-		reads = append(reads, read{path, in.sum})
 		return in.data, in.err
 	}
-	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.unchanged})
+	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous})
 	if inst == nil {
 		return
 	}
-	if c.Prev != nil && c.Prev.actions[name] == inst {
-		reads = c.Prev.reads[name]
-		for _, r := range reads {
-			c.inputs[r.path] = true
-		}
-	}
-	c.set.actions[name], c.set.reads[name] = inst, reads
+	c.set.actions[name] = inst
 	c.set.instances = append(c.set.instances, inst)
 	for _, l := range inst.Lists() {
 		c.used["list "+l] = true
@@ -188,27 +179,12 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 // secretFolders gives the folders whose files may be secrets: never nil, which would mean any.
 func (c *compiler) secretFolders() []string { return append([]string{}, c.Permit.Files...) }
 
-// unchanged gives the running set's action of a name if what it depends on outside of its own configuration is as it was: the
-// lists that its templates name, and the files that it read.
-func (c *compiler) unchanged(name string) *actions.Instance {
+// previous gives the running set's action of a name, which Build takes over where nothing changed.
+func (c *compiler) previous(name string) *actions.Instance {
 	if c.Prev == nil {
 		return nil
 	}
-	inst := c.Prev.actions[name]
-	if inst == nil {
-		return nil
-	}
-	for _, l := range inst.Lists() {
-		if now := c.set.lists[l]; now == nil || now.sum != c.Prev.lists[l].sum {
-			return nil
-		}
-	}
-	for _, r := range c.Prev.reads[name] {
-		if in := c.reader.read(r.path); in.err != nil || in.sum != r.sum {
-			return nil
-		}
-	}
-	return inst
+	return c.Prev.actions[name]
 }
 
 func (c *compiler) rule(f *File, def *ruleDef) {
@@ -256,7 +232,7 @@ func (c *compiler) ref(f *File, r *Rule, ref actionRef) string {
 		return c.named(f, r, ref)
 	}
 	own := ref.name
-	if own == "" {
+	if own == "" && !ref.faulty {
 		if _, n := f.dec.Key(ref.inline, "type"); n != nil && n.Kind == yaml.ScalarNode {
 			own = n.Value
 		}
@@ -264,7 +240,6 @@ func (c *compiler) ref(f *File, r *Rule, ref actionRef) string {
 	name := r.Name + "/" + own
 	if slices.Contains(r.Actions, name) {
 		f.dec.Problemf(ref.at, "the rule %s has two actions called %s: give one of them a name", r.Name, name)
-		return ""
 	}
 	c.build(f, ref.inline, name)
 	return name

@@ -53,7 +53,11 @@ func parseList(data []byte) (values []string, wrong *lineProblem, odd []lineProb
 // that what uses the list is not reported too.
 func (c *compiler) list(f *File, def *listDef) *list {
 	if def.file == "" {
-		return &list{List: lang.NewList(def.values), sum: sumOf(def.values)}
+		sum := sumOf(def.values)
+		if before := c.before(def.name, sum); before != nil {
+			return &list{List: before, sum: sum}
+		}
+		return &list{List: lang.NewList(def.values), sum: sum}
 	}
 	empty := &list{List: lang.NewList(nil)}
 	if def.faulty {
@@ -70,10 +74,8 @@ func (c *compiler) list(f *File, def *listDef) *list {
 		f.dec.Problemf(def.at, "the file of the list %s, %s, is empty, as if half-written; an empty list holds at least a # comment", def.name, def.file)
 		return empty
 	}
-	if c.Prev != nil {
-		if before := c.Prev.lists[def.name]; before != nil && before.sum == in.sum {
-			return &list{List: before.List, sum: in.sum, path: path}
-		}
+	if before := c.before(def.name, in.sum); before != nil {
+		return &list{List: before, sum: in.sum, path: path}
 	}
 	values, wrong, odd := parseList(in.data)
 	name := def.file
@@ -90,9 +92,19 @@ func (c *compiler) list(f *File, def *listDef) *list {
 	return &list{List: lang.NewList(values), sum: in.sum, path: path}
 }
 
-// sumOf sums the values of an inline list so that no two lists have the same.
+// before gives the list that the set before had by the name, if it was made of the same. That it is the same value tells actions
+// that it did not change.
+func (c *compiler) before(name string, sum [sha256.Size]byte) *lang.List {
+	if c.Prev == nil || c.Prev.lists[name] == nil || c.Prev.lists[name].sum != sum {
+		return nil
+	}
+	return c.Prev.lists[name].List
+}
+
+// sumOf sums the values of an inline list so that no two lists, and no list file, have the same.
 func sumOf(values []string) (sum [sha256.Size]byte) {
 	h := sha256.New()
+	h.Write([]byte("inline\x00")) // a list file has no NUL
 	for _, v := range values {
 		fmt.Fprintf(h, "%d:%s", len(v), v)
 	}

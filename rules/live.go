@@ -62,6 +62,8 @@ type Live struct {
 	mu    sync.Mutex
 	state State
 	files []string // what beside the rules files has to be watched
+
+	watched bool // Run has taken its first look
 }
 
 // made is what a build was made of, and what came of it.
@@ -100,6 +102,9 @@ func (l *Live) Start(ctx context.Context, strict bool) error {
 	}
 	defer l.unlock()
 	_, err := l.refresh(ctx)
+	if err != nil && l.settled(ctx) == nil {
+		_, err = l.refresh(ctx) // somebody may have been writing
+	}
 	if err == nil || strict || l.LastGood == "" || ctx.Err() != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ type actionRef struct {
 	at     *yaml.Node
 	name   string     // of a named action, or the name of an inline one; "" where it has none
 	inline *yaml.Node // nil for a named action
+	faulty bool       // its name was reported already
 }
 
 // Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
@@ -162,8 +163,9 @@ func (f *File) listValue(def *listDef, n *yaml.Node) {
 		}
 		f.dec.Decode(n, &in)
 		if in.File == nil {
-			f.dec.Problemf(n, "a list is [value, …] or {file: path}")
-			def.faulty = true
+			if def.faulty = true; len(n.Content) == 0 {
+				f.dec.Problemf(n, "a list is [value, …] or {file: path}")
+			}
 			return
 		}
 		path, ok := f.dec.Text(in.File)
@@ -279,6 +281,8 @@ func (f *File) inline(n *yaml.Node) actionRef {
 		}
 		if _, ok := f.dec.Scalar(value); ok && f.name(value, "action") {
 			ref.name = value.Value
+		} else {
+			ref.faulty = true
 		}
 	}
 	ref.inline = &own

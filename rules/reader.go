@@ -31,12 +31,6 @@ type input struct {
 	err  error
 }
 
-// read is an input that an action read when it was made.
-type read struct {
-	path string
-	sum  [sha256.Size]byte
-}
-
 func newReader(may []string) *reader {
 	return &reader{may: may, cache: map[string]*input{}}
 }

@@ -33,9 +33,8 @@ type RuleSet struct {
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
 	lists     map[string]*list
-	reads     map[string][]read // by action: the files it read when it was made
-	inputs    []string          // absolute paths of list files, secrets and files that actions read
-	envs      sync.Pool         // of *lang.Env, so that matching allocates nothing
+	inputs    []string  // absolute paths of list files, secrets and files that actions read
+	envs      sync.Pool // of *lang.Env, so that matching allocates nothing
 }
 
 // Rule is one compiled rule.

@@ -35,6 +35,9 @@ func (l *Live) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	w.look()
 	w.reload(ctx) // for what changed between Start and the first watch
+	l.mu.Lock()
+	l.watched = true
+	l.mu.Unlock()
 	for w.changed(ctx, ticker.C) {
 		if w.settle(ctx) {
 			w.reload(ctx)
