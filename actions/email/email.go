@@ -3,8 +3,10 @@ package email
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -84,6 +86,15 @@ func New(c Config, env actions.Env) (actions.Action, error) {
 		return nil, err
 	}
 	return &email{config: c, from: from, server: server}, nil
+}
+
+// Preview gives the sender where the configuration's smtp section names it, and the server.
+func (e *email) Preview(d *actions.Delivery) (map[string]any, error) {
+	from, err := e.from.render(d)
+	if err != nil {
+		return nil, fmt.Errorf("from: %w", err)
+	}
+	return map[string]any{"from": from.String(), "server": net.JoinHostPort(e.server.host, strconv.Itoa(e.server.port))}, nil
 }
 
 // reserved are the headers that other fields or the program itself write.

@@ -73,7 +73,7 @@ reply_to: help@example.com
 subject: "VIP {{ From_Account }} lost {{ To_Account }}"
 text: "{{ From_Account }} removed {{ To_Account }}\n.\nend"
 html: "<p>{{ From_Account }} removed <b>{{ To_Account }}</b></p>"
-headers: {X-Team: care}
+headers: {X-Team: care, auto-submitted: auto-replied}
 `)
 	result, err := a.Run(within(t, 5*time.Second), delivery())
 	if err != nil {
@@ -91,10 +91,13 @@ headers: {X-Team: care}
 	for name, want := range map[string]string{
 		"From": `"Aftermath" <noreply@example.com>`, "To": `"Ops" <ops@example.com>, <care@example.com>`, "Cc": "<boss@example.com>",
 		"Bcc": "", "Reply-To": "<help@example.com>", "Subject": "VIP vip_1 lost bob", "X-Team": "care",
-		"Message-Id": "<d1e2f3@example.com>", "Date": "Sun, 22 Nov 2026 08:00:00 +0000", "Auto-Submitted": "auto-generated",
+		"Message-Id": "<d1e2f3@example.com>", "Date": "Sun, 22 Nov 2026 08:00:00 +0000", "Auto-Submitted": "auto-replied",
 	} {
 		if got.header.Get(name) != want {
 			t.Errorf("%s: %q, want %q", name, got.header.Get(name), want)
+		}
+		if len(got.header[name]) > 1 {
+			t.Errorf("%s stands there %d times", name, len(got.header[name]))
 		}
 	}
 	if text := got.parts["text/plain"]; text != "vip_1 removed bob\r\n.\r\nend" {
@@ -109,6 +112,20 @@ headers: {X-Team: care}
 	if result.Detail != "4 of 4 accepted by 127.0.0.1" || result.Code != 250 || !strings.HasPrefix(string(result.Received), "250 ") ||
 		!strings.Contains(string(result.Sent), "Subject: VIP vip_1 lost bob") {
 		t.Errorf("result %+v", result)
+	}
+}
+
+func TestWhatWasSentIsReadable(t *testing.T) {
+	m := startServer(t, serverOptions{})
+	a := m.action(t, "to: [Bücher <ops@example.com>]\nbcc: [audit@example.com]\nsubject: 删除 {{ From_Account }}\ntext: 'é {{ To_Account }}'\nhtml: <i>ü</i>")
+	result, err := a.Run(within(t, 5*time.Second), delivery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "From: Aftermath <noreply@example.com>\nTo: Bücher <ops@example.com>\nBcc: <audit@example.com>\n" +
+		"Message-ID: <d1e2f3@example.com>\nSubject: 删除 vip_1\n\né bob\n\n<i>ü</i>\n"
+	if diff := cmp.Diff(want, string(result.Sent)); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -339,6 +356,30 @@ func checkShape(t testing.TB, p parsed) {
 		if !slices.Contains(known, name) || len(values) != 1 {
 			t.Errorf("header %s: %q", name, values)
 		}
+	}
+}
+
+func TestDomainBeyondASCII(t *testing.T) {
+	m := startServer(t, serverOptions{})
+	a := m.action(t, "to: [ops@bücher.example, ops@xn--bcher-kva.example]\ntext: x\nfrom: b@bücher.example")
+	if _, err := a.Run(within(t, 5*time.Second), delivery()); err != nil {
+		t.Fatal(err)
+	}
+	got := m.taken()
+	if len(got) != 1 || got[0].to != "ops@xn--bcher-kva.example" || got[0].from != "b@xn--bcher-kva.example" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPreviewShowsSenderAndServer(t *testing.T) {
+	m := startServer(t, serverOptions{})
+	shown, err := m.action(t, "to: [ops@example.com]\ntext: '{{ From_Account }}'").Render(delivery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"from": `"Aftermath" <noreply@example.com>`, "server": "127.0.0.1:" + m.addr.port, "to": []any{"ops@example.com"}, "text": "vip_1"}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Error(diff)
 	}
 }
 

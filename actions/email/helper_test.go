@@ -123,7 +123,10 @@ func (m *mailServer) refuse(recipient string, code int, text string) {
 	m.on(m.onRcpt, recipient, func() error { return &smtp.SMTPError{Code: code, EnhancedCode: smtp.NoEnhancedCode, Message: text} })
 }
 
-func (m *mailServer) accept(recipient string) { m.on(m.onRcpt, recipient, nil); m.on(m.onData, recipient, nil) }
+func (m *mailServer) accept(recipient string) {
+	m.on(m.onRcpt, recipient, nil)
+	m.on(m.onData, recipient, nil)
+}
 
 func (m *mailServer) on(where map[string]func() error, recipient string, f func() error) {
 	m.mu.Lock()

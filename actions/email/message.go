@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"net/mail"
+	"net/textproto"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/net/idna"
 
 	"github.com/aftermath-rules/aftermath/actions"
 )
@@ -21,8 +23,11 @@ type letter struct {
 	from       string
 	recipients []string
 	data       []byte
-	utf8       bool // an address is not ASCII: only a server with SMTPUTF8 takes it
+	shown      strings.Builder // the same for people, and for masking secrets: without any encoding
+	utf8       bool            // an address is not ASCII: only a server with SMTPUTF8 takes it
 }
+
+func (l *letter) show(name, value string) { fmt.Fprintf(&l.shown, "%s: %s\n", name, value) }
 
 // compose renders the mail. It comes out the same on every attempt but for the boundaries between its parts. Its errors are
 // permanent.
@@ -35,7 +40,7 @@ func (e *email) compose(d *actions.Delivery) (*letter, error) {
 	if err := e.setHeaders(m, d, l); err != nil {
 		return nil, err
 	}
-	if err := e.setBody(m, d); err != nil {
+	if err := e.setBody(m, d, l); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -46,32 +51,24 @@ func (e *email) compose(d *actions.Delivery) (*letter, error) {
 	return l, nil
 }
 
-// address sets the addresses. Those of bcc are in the envelopes only.
+// address sets the addresses of the mail and of its envelopes.
 func (e *email) address(m *gomail.Msg, d *actions.Delivery, l *letter) error {
 	from, err := e.from.render(d)
 	if err != nil {
 		return fmt.Errorf("from: %w", err)
 	}
-	m.SetAddrHeaderFromMailAddress(gomail.HeaderFrom, l.use(from))
+	from = withASCIIDomain(from)
 	l.from = from.Address
+	m.SetAddrHeaderFromMailAddress(gomail.HeaderFrom, l.use("From", from))
 	for _, list := range []struct {
 		field     string
 		header    gomail.AddrHeader
 		addresses []actions.Address
-	}{{"to", gomail.HeaderTo, e.config.To}, {"cc", gomail.HeaderCc, e.config.CC}, {"bcc", "", e.config.BCC}} {
-		var shown []*mail.Address
+	}{{"to", gomail.HeaderTo, e.config.To}, {"cc", gomail.HeaderCc, e.config.CC}, {"bcc", gomail.HeaderBcc, e.config.BCC}} {
 		for i, a := range list.addresses {
-			rendered, err := a.Mail(d)
-			if err != nil {
+			if err := l.add(m, d, list.header, a); err != nil {
 				return fmt.Errorf("%s.%d: %w", list.field, i, err)
 			}
-			shown = append(shown, l.use(rendered))
-			if !slices.ContainsFunc(l.recipients, func(r string) bool { return sameAddress(r, rendered.Address) }) {
-				l.recipients = append(l.recipients, rendered.Address)
-			}
-		}
-		if list.header != "" && len(shown) > 0 {
-			m.SetAddrHeaderFromMailAddress(list.header, shown...)
 		}
 	}
 	if e.config.ReplyTo.IsZero() {
@@ -81,47 +78,65 @@ func (e *email) address(m *gomail.Msg, d *actions.Delivery, l *letter) error {
 	if err != nil {
 		return fmt.Errorf("reply_to: %w", err)
 	}
-	m.SetAddrHeaderFromMailAddress(gomail.HeaderReplyTo, l.use(replyTo))
+	m.SetAddrHeaderFromMailAddress(gomail.HeaderReplyTo, l.use("Reply-To", withASCIIDomain(replyTo)))
+	return nil
+}
+
+// add adds a recipient: once to the envelopes, and to its header unless that is Bcc, which no mail has.
+func (l *letter) add(m *gomail.Msg, d *actions.Delivery, header gomail.AddrHeader, a actions.Address) error {
+	to, err := a.Mail(d)
+	if err != nil {
+		return err
+	}
+	to = withASCIIDomain(to)
+	if !slices.ContainsFunc(l.recipients, func(r string) bool { return sameAddress(r, to.Address) }) {
+		l.recipients = append(l.recipients, to.Address)
+	}
+	inHeader := l.use(string(header), to)
+	if header != gomail.HeaderBcc {
+		m.SetAddrHeaderFromMailAddress(header, append(m.GetAddrHeader(header), inHeader)...)
+	}
 	return nil
 }
 
 // use notes whether the address is ASCII, and gives it as a header shows it: runs of spaces in its name become one, since a
 // header may be folded at a space, and a folded line of nothing but spaces would be taken for the header's end.
-func (l *letter) use(a *mail.Address) *mail.Address {
+func (l *letter) use(header string, a *mail.Address) *mail.Address {
 	l.utf8 = l.utf8 || !isASCII(a.Address)
+	l.show(header, strings.TrimSpace(a.Name+" <"+a.Address+">"))
 	return &mail.Address{Name: strings.Join(strings.Fields(a.Name), " "), Address: a.Address}
 }
 
+// setHeaders sets the headers that are no addresses. The date is the callback's, so that every attempt sends the same mail.
 func (e *email) setHeaders(m *gomail.Msg, d *actions.Delivery, l *letter) error {
-	_, domain, _ := strings.Cut(l.from[strings.LastIndexByte(l.from, '@'):], "@")
-	m.SetMessageIDWithValue(d.ID + "@" + domain)
+	id := d.ID + l.from[strings.LastIndexByte(l.from, '@'):]
+	m.SetMessageIDWithValue(id)
+	l.show("Message-ID", "<"+id+">")
 	m.SetDateWithValue(d.Time.UTC())
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // no answer of a machine is wanted, RFC 3834
 	m.SetGenHeader(gomail.HeaderUserAgent, "aftermath")
 	if !e.config.Subject.IsZero() {
-		subject, err := line("subject", e.config.Subject, d)
-		if err != nil {
+		if err := l.setLine(m, d, "subject", "Subject", e.config.Subject); err != nil {
 			return err
 		}
-		m.SetGenHeader(gomail.HeaderSubject, subject)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.config.Headers)) {
-		value, err := line("headers."+name, e.config.Headers[name], d)
-		if err != nil {
+		if err := l.setLine(m, d, "headers."+name, name, e.config.Headers[name]); err != nil {
 			return err
 		}
-		m.SetGenHeader(gomail.Header(name), value)
 	}
 	return nil
 }
 
-func (e *email) setBody(m *gomail.Msg, d *actions.Delivery) error {
+// setBody sets what the mail says; with text and html, one as the alternative of the other.
+func (e *email) setBody(m *gomail.Msg, d *actions.Delivery, l *letter) error {
 	if !e.config.Text.IsZero() {
 		text, err := e.config.Text.Render(d)
 		if err != nil {
 			return fmt.Errorf("text: %w", err)
 		}
 		m.SetBodyString(gomail.TypeTextPlain, text)
+		l.shown.WriteString("\n" + text + "\n")
 	}
 	if e.config.HTML.IsZero() {
 		return nil
@@ -130,6 +145,7 @@ func (e *email) setBody(m *gomail.Msg, d *actions.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("html: %w", err)
 	}
+	l.shown.WriteString("\n" + html + "\n")
 	if e.config.Text.IsZero() {
 		m.SetBodyString(gomail.TypeTextHTML, html)
 	} else {
@@ -138,17 +154,19 @@ func (e *email) setBody(m *gomail.Msg, d *actions.Delivery) error {
 	return nil
 }
 
-// line renders one header's value, encoded so that it comes out byte for byte at the other end.
-func line(field string, h actions.Header, d *actions.Delivery) (string, error) {
+// setLine renders one header, encoded so that its value comes out byte for byte at the other end.
+func (l *letter) setLine(m *gomail.Msg, d *actions.Delivery, field, name string, h actions.Header) error {
 	value, err := h.Render(d)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", field, err)
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	encoded, err := encodeLine(value)
 	if err != nil {
-		return "", actions.Permanent(fmt.Errorf("%s: %w", field, err))
+		return actions.Permanent(fmt.Errorf("%s: %w", field, err))
 	}
-	return encoded, nil
+	m.SetGenHeader(gomail.Header(textproto.CanonicalMIMEHeaderKey(name)), encoded) // so that a default is replaced
+	l.show(name, value)
+	return nil
 }
 
 // encodeLine writes a header's value as it is where that is safe to fold and to read, and as encoded words (RFC 2047) where not:
@@ -188,6 +206,16 @@ func isPlain(s string) bool {
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// withASCIIDomain writes the address's domain as name servers and every mail server know it (RFC 5891), where it is a name.
+func withASCIIDomain(a *mail.Address) *mail.Address {
+	at := strings.LastIndexByte(a.Address, '@')
+	domain, err := idna.Lookup.ToASCII(a.Address[at+1:])
+	if err != nil || isASCII(a.Address[at+1:]) {
+		return a
+	}
+	return &mail.Address{Name: a.Name, Address: a.Address[:at+1] + domain}
 }
 
 // sameAddress compares the part before the @ exactly, as only its server knows what it means, and the domain by letter case.

@@ -23,7 +23,7 @@ func (e *email) Run(ctx context.Context, d *actions.Delivery) (actions.Result, e
 	}
 	p, err := readProgress(d.State, d.Attempt, l.recipients)
 	if err != nil {
-		return actions.Result{Sent: l.data, State: d.State}, actions.Permanent(err)
+		return actions.Result{Sent: []byte(l.shown.String()), State: d.State}, actions.Permanent(err)
 	}
 	a := &attempt{server: e.server, letter: l, progress: p, why: map[string]string{}}
 	defer a.hangUp()
@@ -98,7 +98,7 @@ func (a *attempt) result() actions.Result {
 	recipients := a.letter.recipients
 	return actions.Result{
 		Detail:   fmt.Sprintf("%d of %d accepted by %s", a.accepted(), len(recipients), a.server.host),
-		Sent:     a.letter.data,
+		Sent:     []byte(a.letter.shown.String()),
 		Received: []byte(a.reply),
 		State:    a.progress.state(),
 		Code:     a.code,
