@@ -18,7 +18,7 @@ type breaker struct {
 const (
 	breakerFailures = 5
 	breakerCoolMin  = time.Second
-	breakerCoolMax  = 2 * time.Minute
+	breakerCoolMax  = 30 * time.Second
 	breakerSlowMax  = 64 // attempts at once from which the start is over
 )
 

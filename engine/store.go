@@ -206,7 +206,7 @@ var ErrClosed = errors.New("the store is closed")
 type Store interface {
 	// Accept returns nil once r is on stable storage.
 	Accept(ctx context.Context, r *Record) error
-	// NextPack waits for the next pack that is not acked.
+	// NextPack waits for the next pack that is not acked. Packs come in the stream's order, but for those that come again.
 	NextPack(ctx context.Context) (*Pack, error)
 	// NextBundle waits for the next bundle that is due and not acked.
 	NextBundle(ctx context.Context) (*Bundle, error)
