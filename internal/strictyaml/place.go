@@ -10,6 +10,9 @@ import (
 // place gives the line and column of a byte of a scalar's decoded value.
 func (d *Document) place(n *yaml.Node, offset int) (line, column int) {
 	offset = max(0, min(offset, len(n.Value)))
+	for offset > 0 && offset < len(n.Value) && !utf8.RuneStart(n.Value[offset]) {
+		offset-- // a column is that of a whole character
+	}
 	if n.Kind != yaml.ScalarNode {
 		return n.Line, n.Column
 	}
