@@ -51,6 +51,7 @@ type DiskRules struct {
 // Counts are cumulative over restarts and purges; created = done + pending + dead + discarded at any moment.
 type Counts struct {
 	Callbacks       uint64     `json:"callbacks"` // that the rules have seen, each once
+	Waiting         uint64     `json:"waiting"`   // callbacks that are stored and that the rules have yet to see
 	Unmatched       uint64     `json:"unmatched"` // callbacks none of whose pairs matched a rule
 	Pairs           uint64     `json:"pairs"`
 	Matches         uint64     `json:"matches"`

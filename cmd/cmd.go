@@ -1,0 +1,136 @@
+// Package cmd is the aftermath program: Main and a file for each of its commands.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/actions/email"
+	"github.com/aftermath-rules/aftermath/actions/logentry"
+	"github.com/aftermath-rules/aftermath/actions/webhook"
+)
+
+// Exit codes of every command.
+const (
+	exitFailure = 1 // findings, or it could not be done
+	exitUsage   = 2 // the command line is wrong
+)
+
+// exitError ends the program with a code. A nil err has been reported already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageErrorf is a mistake in the command line.
+func usageErrorf(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// Main runs the program with the built-in action types and the given ones, on the process's arguments, and gives its exit code.
+//
+//	func main() { os.Exit(cmd.Main(actions.Define("pager", spec))) }
+func Main(types ...actions.Type) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, types, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+func run(ctx context.Context, types []actions.Type, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	reg, err := newRegistry(types)
+	if err != nil {
+		fmt.Fprintln(stderr, "aftermath:", err)
+		return exitUsage
+	}
+	root := newRootCommand(reg)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return report(stderr, root.ExecuteContext(ctx))
+}
+
+// report prints an error that nobody has printed yet and gives the exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintln(stderr, "aftermath:", exit.err)
+		}
+		return exit.code
+	}
+	fmt.Fprintln(stderr, "aftermath:", err)
+	return exitFailure
+}
+
+func newRegistry(extra []actions.Type) (*actions.Registry, error) {
+	return actions.NewRegistry(append([]actions.Type{webhook.Type(), logentry.Type(), email.Type()}, extra...)...)
+}
+
+func newRootCommand(reg *actions.Registry) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "aftermath",
+		Short: "A rules engine for Tencent Cloud Chat's friend-delete callbacks",
+		Long: `aftermath takes the callbacks that Tencent Cloud Chat sends after a friend is deleted: it checks and stores each one,
+answers in time, matches every pair of accounts against YAML rules, and runs the actions that the rules name.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return &exitError{code: exitUsage}
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageErrorf("%w\nRun %s --help for its flags.", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newServeCommand(reg),
+		newCheckCommand(reg),
+		newSendCommand(),
+		newSchemaCommand(reg),
+		newVersionCommand(),
+	)
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// noArgs refuses positional arguments, as a mistake in the command line.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageErrorf("unknown argument %q\nRun %s --help for what it takes.", args[0], cmd.CommandPath())
+}
+
+// exactArgs refuses any other number of positional arguments, as a mistake in the command line.
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return usageErrorf("needs %s\nRun %s --help for an example.", what, cmd.CommandPath())
+	}
+}

@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/internal/config"
+)
+
+// follower applies changes of the configuration, and of the secrets and certificates that it names, to a running service.
+type follower struct {
+	s     *service
+	path  string
+	print [sha256.Size]byte // of the files as they were last read
+}
+
+func newFollower(s *service, path string) *follower {
+	return &follower{s: s, path: path, print: fingerprint(s.cfg.Files())}
+}
+
+// run looks at the files at every poll, and at SIGHUP, until ctx ends. A few small files cost less to read than a watch of their
+// folders costs to get right, and file systems that tell of no change are served too.
+func (f *follower) run(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(f.s.cfg.Poll)
+	defer tick.Stop()
+	for seen := f.print; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			f.s.log.Info("SIGHUP: reading the configuration and the rules")
+			f.apply()
+			if _, err := f.s.rules.Reload(ctx); err != nil && ctx.Err() == nil {
+				f.s.log.Error("the rules on disk were not taken", zap.Error(err))
+			}
+		case <-tick.C:
+			now := fingerprint(f.s.cfg.Files())
+			if now != f.print && now == seen { // it has stood still for one poll
+				f.apply()
+			}
+			seen = now
+		}
+	}
+}
+
+// apply takes over what can change while the service runs, and says what needs a restart.
+func (f *follower) apply() {
+	f.print = fingerprint(f.s.cfg.Files())
+	next, err := config.Load(f.path)
+	if err != nil {
+		for _, line := range problemLines(err) {
+			f.s.log.Error("the configuration is broken: nothing of it was applied", zap.String("problem", line))
+		}
+		return
+	}
+	f.s.mask.Add(next.SecretValues()...)
+	live, restart := config.Diff(f.s.cfg, next)
+	if len(live) > 0 {
+		if err := f.applyLive(next); err != nil {
+			f.s.log.Error("the configuration could not be applied", zap.Error(err))
+			return
+		}
+		f.s.log.Info("the configuration was applied", zap.Strings("keys", live))
+	}
+	if len(restart) > 0 {
+		f.s.log.Warn("the configuration has changes that need a restart", zap.Strings("keys", restart))
+	}
+}
+
+// applyLive changes what Diff calls live: tokens, certificates, the log level. All that can fail comes first.
+func (f *follower) applyLive(next *config.Config) error {
+	if f.s.ports.tls != nil && next.Callback.TLS == f.s.cfg.Callback.TLS {
+		if err := f.s.ports.tls.Reload(); err != nil {
+			return fmt.Errorf("callback.tls: %w", err)
+		}
+	}
+	if err := f.s.verifier.SetApps(callbackApps(next)); err != nil {
+		return err
+	}
+	f.s.level.SetLevel(logLevel(next.Log))
+	// What needs a restart stays as it runs, so that it is told apart the next time too.
+	f.s.cfg.Callback.Apps, f.s.cfg.Log.Level = next.Callback.Apps, next.Log.Level
+	return nil
+}
+
+// fingerprint sums the content of the files; one that cannot be read counts as such.
+func fingerprint(files []string) [sha256.Size]byte {
+	h := sha256.New()
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		var pathErr *fs.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		fmt.Fprintf(h, "%q %x %v\n", name, sha256.Sum256(data), err)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// problemLines gives each problem of an error.
+func problemLines(err error) []string { return strings.Split(strings.TrimSpace(err.Error()), "\n") }

@@ -1,0 +1,283 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/actions/logentry"
+	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/config"
+	"github.com/aftermath-rules/aftermath/internal/jetstream"
+	"github.com/aftermath-rules/aftermath/internal/netguard"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
+	"github.com/aftermath-rules/aftermath/rules"
+)
+
+const (
+	answerTime = 5 * time.Second  // for requests under way when serve is asked to stop
+	drainTime  = 10 * time.Second // for attempts that run then
+	closeTime  = 10 * time.Second // for the store to write what it has
+)
+
+func newServeCommand(reg *actions.Registry) *cobra.Command {
+	var path string
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Receive callbacks, match them and run the actions",
+		Long: `serve receives callbacks until it is told to stop (SIGTERM or ctrl-C). It follows every edit of the rules while it runs; SIGHUP, or a
+change of the configuration, applies tokens, certificates and the log level.`,
+		Example: `  aftermath serve -c /etc/aftermath/aftermath.yaml
+  aftermath serve --strict     # with ./aftermath.yaml; refuse to start on broken rules, even where the last good ones are at hand`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), reg, path, strict, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `FILE`")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit 1 on broken rules instead of running the last good ones")
+	return cmd
+}
+
+// defaultConfig is read where no configuration is named.
+const defaultConfig = "aftermath.yaml"
+
+// service is what serve is made of.
+type service struct {
+	started  time.Time
+	cfg      *config.Config
+	log      *zap.Logger
+	level    zap.AtomicLevel
+	mask     *secrets.Mask
+	store    *jetstream.Store
+	files    *logentry.Files
+	metrics  *prometheus.Registry
+	engine   *engine.Engine
+	rules    *rules.Live
+	verifier *callback.Verifier
+	ports    *ports
+	follower *follower
+}
+
+// serve is the wiring, in one straight line: what fails, fails before a callback is taken.
+func serve(ctx context.Context, reg *actions.Registry, path string, strict bool, stdout, stderr io.Writer) (err error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return problemsError(stderr, err)
+	}
+	s := &service{started: time.Now(), cfg: cfg, mask: &secrets.Mask{}, metrics: prometheus.NewRegistry()}
+	s.mask.Add(cfg.SecretValues()...)
+	s.log, s.level = newLogger(cfg.Log, stderr)
+	defer func() { _ = s.log.Sync() }() // stderr may be a terminal, which has nothing to sync
+	for _, w := range cfg.Warnings {
+		s.log.Warn(w.String())
+	}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if s.store, err = openStore(ctx, cfg, s.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.closeStore()) }()
+
+	s.files = logentry.NewFiles(firstFolder(cfg))
+	defer func() { err = errors.Join(err, s.files.Close()) }()
+
+	redactKey, err := redactKey(cfg)
+	if err != nil {
+		return err
+	}
+	s.engine = engine.New(engine.Options{
+		Store: s.store, Logger: s.log, Registerer: s.metrics, Mask: s.mask,
+		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
+		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
+	})
+
+	if s.ports, err = listen(cfg); err != nil {
+		return err
+	}
+	defer s.ports.close()
+	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(s.ports.addresses()...))
+	s.rules = rules.NewLive(&rules.Loader{
+		Roots:    []string{cfg.Rules},
+		Registry: reg,
+		Env:      actions.Env{Logger: s.log, Dial: guard.DialContext, LogFile: s.files.Open, SMTP: cfg.SMTP},
+		Permit:   permit(cfg),
+		Mask:     s.mask,
+		Exclude:  []string{cfg.Data},
+	}, rules.LiveOptions{
+		LastGood: filepath.Join(cfg.Data, "rules-last-good"),
+		Poll:     cfg.Poll,
+		OnSwap:   s.engine.Swap,
+		OnReload: s.reloaded,
+	})
+	if err := s.rules.Start(ctx, strict); err != nil {
+		return problemsError(stderr, err)
+	}
+	if err := s.makePorts(); err != nil {
+		return err
+	}
+	s.follower = newFollower(s, path)
+	s.hello(stdout)
+	return s.run(ctx)
+}
+
+// run runs all parts until ctx ends or one of them fails, and stops them in the order in which they depend on each other: first
+// what takes callbacks, then what handles them.
+func (s *service) run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopHandling()
+	part := func(name string, wg *sync.WaitGroup, run func() error) {
+		wg.Go(func() {
+			if err := run(); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	var receiving, others sync.WaitGroup
+	part("engine", &others, func() error { return s.engine.Run(handling) })
+	part("rules", &others, func() error { return s.rules.Run(ctx) })
+	part("configuration", &others, func() error { return s.follower.run(ctx) })
+	part("admin port", &others, s.ports.serveAdmin)
+	part("callback port", &receiving, s.ports.serveCallbacks)
+
+	<-ctx.Done()
+	s.log.Info("stopping", zap.Duration("at_most", answerTime+drainTime+closeTime))
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	err = errors.Join(err, s.ports.stopCallbacks())
+	receiving.Wait()
+	stopHandling()
+	err = errors.Join(err, s.ports.stopAdmin())
+	others.Wait()
+	return err
+}
+
+func (s *service) closeStore() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return s.store.Close(ctx)
+}
+
+func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (*jetstream.Store, error) {
+	o := jetstream.Options{
+		Dir: cfg.Data,
+		Keep: jetstream.Keep{
+			Callbacks: cfg.Keep.Callbacks, Deliveries: cfg.Keep.Deliveries, Disk: int64(cfg.Keep.Disk), Quarantine: cfg.Keep.Quarantine,
+		},
+		Dedupe: cfg.Callback.Dedupe,
+		Logger: log,
+	}
+	if cfg.NATS.URL != "" {
+		o.URL, o.Replicas, o.Credentials = cfg.NATS.URL, cfg.NATS.Replicas, cfg.NATS.Credentials.Reveal()
+	}
+	return jetstream.Open(ctx, o)
+}
+
+// permit is what the configuration lets rules files use: never a variable that it uses itself.
+func permit(cfg *config.Config) rules.Permit {
+	return rules.Permit{Env: cfg.RulesMay.Env, DenyEnv: cfg.Env(), Files: cfg.RulesMay.Files}
+}
+
+// firstFolder is where log actions write.
+func firstFolder(cfg *config.Config) string {
+	if len(cfg.RulesMay.Files) == 0 {
+		return filepath.Dir(cfg.Path)
+	}
+	return cfg.RulesMay.Files[0]
+}
+
+// redactKey is the key of redacted accounts: kept in the data folder, so that an account looks the same after a restart.
+func redactKey(cfg *config.Config) ([]byte, error) {
+	if !cfg.Log.RedactAccounts {
+		return nil, nil
+	}
+	file := filepath.Join(cfg.Data, "redact.key")
+	key, err := os.ReadFile(file)
+	if err == nil && len(key) == 32 {
+		return key, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	key = make([]byte, 32)
+	rand.Read(key) // it never gives an error
+	return key, renameio.WriteFile(file, key, 0o600)
+}
+
+// reloaded tells the log and the metrics what came of a change on disk.
+func (s *service) reloaded(r rules.Reload) {
+	s.engine.ObserveReload(r.Err)
+	if r.NotKept != nil {
+		s.log.Error("the rules run, but could not be kept as the last good ones", zap.Error(r.NotKept))
+	}
+	if r.Err != nil {
+		what := "the rules on disk are broken: the running ones stay"
+		if r.LastGood {
+			what = "THE RULES ON DISK ARE BROKEN: the last good ones run instead; mend the files, or start with --strict to refuse this"
+		}
+		for _, line := range problemLines(r.Err) {
+			s.log.Error(what, zap.String("problem", line), zap.String("running", r.Set.Hash))
+		}
+		return
+	}
+	for _, w := range r.Set.Warnings {
+		s.log.Warn(w.String())
+	}
+	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
+}
+
+// hello says where it listens, what it runs, and how to try it.
+func (s *service) hello(w io.Writer) {
+	app := s.cfg.Callback.Apps[0]
+	url := s.ports.callbackURL()
+	token := ""
+	if len(app.Tokens) > 0 {
+		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
+	}
+	set := s.rules.Current()
+	fmt.Fprintf(w, "callbacks  %s\n", url)
+	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
+	fmt.Fprintf(w, "rules      %s of %s, set %s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash)
+	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, url, app.SdkAppid, token)
+}
+
+const samplePacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"alice","To_Account":"bob"}]}`
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// hostOf is how a client on this machine reaches a listener.
+func hostOf(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

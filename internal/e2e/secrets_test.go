@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// No secret shows anywhere: not in logs, status, metrics, answers or the store, whatever goes wrong with its action.
+func TestCanarySecrets(t *testing.T) {
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A receiver that echoes what it was sent, the secret header included.
+		w.WriteHeader(http.StatusInternalServerError)
+		for name, values := range r.Header {
+			_, _ = w.Write([]byte(name + ": " + strings.Join(values, ",") + "\n"))
+		}
+		_, _ = w.Write([]byte(r.URL.String()))
+	}))
+	defer receiver.Close()
+
+	canaries := map[string]string{
+		"CALLBACK_TOKEN": "canary-callback-token-1f8e",
+		"ADMIN_TOKEN":    "canary-admin-token-92ac",
+		"SMTP_PASSWORD":  "canary-smtp-password-77b0",
+		"CRM_KEY":        "canary-crm-key-5d1c",
+		"PATH_KEY":       "canary-path-key-0e44",
+		"HOOK_SECRET":    "whsec_Y2FuYXJ5LWhvb2stc2VjcmV0LTAwMDAwMDAwMDA=",
+	}
+	var env []string
+	for name, value := range canaries {
+		env = append(env, name+"="+value)
+	}
+	dir := t.TempDir()
+	write(t, dir, "aftermath.yaml", `
+callback:
+  listen: 127.0.0.1:0
+  apps: [{sdkappid: 1400000000, tokens: ["${env:CALLBACK_TOKEN}"]}]
+admin: {listen: 127.0.0.1:0, token: "${env:ADMIN_TOKEN}"}
+smtp: {host: 127.0.0.1, port: 1, username: mailer, password: "${env:SMTP_PASSWORD}", from: a@example.com, tls: none}
+log: {level: debug}
+`)
+	write(t, dir, "file.secret", "canary-file-secret-b2d7\n")
+	canaries["file"] = "canary-file-secret-b2d7"
+	write(t, dir, "rules/a.yaml", `
+rules:
+  - name: leaky
+    condition: PairCount > 0
+    actions:
+      - type: webhook
+        url: `+receiver.URL+`/hook/${env:PATH_KEY}
+        headers: {X-Api-Key: "${env:CRM_KEY}", X-File: "${file:../file.secret}"}
+        secrets: ["${env:HOOK_SECRET}"]
+        body: {key: "${env:CRM_KEY}"}
+        retry: {max_attempts: 2, min: 10ms, max: 20ms}
+      - type: webhook
+        name: nowhere
+        url: http://127.0.0.1:1/${env:PATH_KEY}?k=${env:CRM_KEY}
+        retry: {max_attempts: 1}
+      - type: email
+        to: [b@example.com]
+        subject: x
+        text: "${env:CRM_KEY}"
+        retry: {max_attempts: 1}
+      - {type: log, message: dry, dry_run: true, fields: {key: "${env:CRM_KEY}"}}
+`)
+	s := start(t, dir, env...)
+	s.token = canaries["ADMIN_TOKEN"]
+	packetFile := write(t, dir, "packet.json", packet("a", "b"))
+	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.callback, "--sdkappid", "1400000000", "--token", canaries["CALLBACK_TOKEN"], packetFile)
+	if code != 0 {
+		t.Fatalf("send: exit %d, %s%s", code, out, errs)
+	}
+	if code, answer, err := s.post("SdkAppid=1400000000&Sign="+canaries["CALLBACK_TOKEN"]+"&RequestTime=1", "{}"); code != 401 || err != nil {
+		t.Errorf("a wrong Sign: %d %s %v", code, answer, err)
+	}
+	eventually(t, "every delivery to end", func() bool {
+		d := s.status().Counts.Deliveries
+		return d.Created == 4 && d.Pending == 0 && d.Dead == 3
+	})
+	// A template error that stands beside a secret must not quote it.
+	write(t, dir, "rules/b.yaml", "actions:\n  x: {type: log, message: '${env:CRM_KEY} {{ Nope }}'}\nrules: []\n")
+	eventually(t, "the broken file to be shown", func() bool { return !s.status().Rules.Disk.OK })
+
+	shown := map[string][]byte{"stdout": []byte(s.out()), "stderr": []byte(s.log()), "send": []byte(out + errs)}
+	for _, path := range []string{"/api/v1/status", "/metrics", "/readyz", "/healthz"} {
+		_, shown[path] = s.request("GET", path)
+	}
+	_, shown["reload"] = s.request("POST", "/api/v1/reload")
+	if exit := s.stop(); exit != 0 {
+		t.Errorf("exit %d", exit)
+	}
+	shown["stderr at the end"] = []byte(s.log())
+	must(t, filepath.WalkDir(filepath.Join(dir, "data"), func(file string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			shown[file], err = os.ReadFile(file)
+		}
+		return err
+	}))
+	for where, text := range shown {
+		if len(text) == 0 && where == "stderr" {
+			t.Error("nothing was logged: this test shows nothing")
+		}
+		for name, value := range canaries {
+			// A webhook's key is what follows whsec_.
+			if bytes.Contains(text, []byte(strings.TrimPrefix(value, "whsec_"))) {
+				at := bytes.Index(text, []byte(strings.TrimPrefix(value, "whsec_")))
+				t.Errorf("%s shows %s: …%q…", where, name, text[max(0, at-80):min(len(text), at+40)])
+			}
+		}
+	}
+}
