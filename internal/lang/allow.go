@@ -23,7 +23,7 @@ type allow struct {
 func (a *allow) check(root *ast.Node) []*Error {
 	// a < b < c holds b twice; nested, such a tree doubles with each level, and every walk over it with it.
 	if left := 2 * MaxSource; !countNodes(*root, &left) {
-		return []*Error{{start0(a.src), "comparisons such as a < b < c are nested too deeply"}}
+		return []*Error{{firstWord(a.src), "comparisons such as a < b < c are nested too deeply"}}
 	}
 	a.node(root)
 	slices.Sort(a.lists)
@@ -160,16 +160,6 @@ func (a *allow) binary(n *ast.BinaryNode) {
 	}
 }
 
-func isZero(n ast.Node) bool {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return n.Value == 0
-	case *ast.FloatNode:
-		return n.Value == 0
-	}
-	return false
-}
-
 func (a *allow) matches(n *ast.BinaryNode) {
 	pattern, ok := n.Right.(*ast.StringNode)
 	if !ok {
@@ -238,7 +228,11 @@ func (a *allow) member(p *ast.Node, n *ast.MemberNode) {
 		a.refuse(property, "%s is a method: write %s()", property.Value, property.Value)
 		return
 	}
+	known := len(a.errs)
 	a.node(&n.Node)
+	if len(a.errs) > known {
+		return
+	}
 	if id, ok := n.Node.(*ast.IdentifierNode); ok && id.Value == "Rule.Labels" {
 		a.node(&n.Property)
 		return
@@ -320,23 +314,6 @@ func (a *allow) constants(function string, n *ast.CallNode) {
 	if err != nil {
 		a.refuse(arg, "%v", err)
 	}
-}
-
-// literalNumber gives the value of a number that is written out.
-func literalNumber(n ast.Node) (float64, bool) {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return float64(n.Value), true
-	case *ast.FloatNode:
-		return n.Value, true
-	case *ast.UnaryNode:
-		v, ok := literalNumber(n.Node)
-		if n.Operator == "-" {
-			v = -v
-		}
-		return v, ok && (n.Operator == "-" || n.Operator == "+")
-	}
-	return 0, false
 }
 
 func (a *allow) unknownFunction(n ast.Node, name string) {

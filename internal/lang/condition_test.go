@@ -227,6 +227,9 @@ func TestConditionErrors(t *testing.T) {
 		{"invalid UTF-8", "From_Account == \"\xff\"", "\xff", "no UTF-8"},
 		{"NUL", "Mutual \x00", "\x00", "unexpected character U+0000"},
 		{"dot before a name", `.Mutual`, ".", "without a dot"},
+		{"number too large", `PairCount == 9223372036854775808 && Mutual`, "9223372036854775808", "this number is too large"},
+		{"float too large at the end", `PairCount == 1.5e400 `, "1.5e400", "this number is too large"},
+		{"no number", `PairCount == 12ab`, "", "is no number"},
 		{"two things", `Mutual Mutual`, "Mutual Mutual"[7:], "unexpected Mutual"},
 	}
 	for _, tt := range tests {

@@ -112,12 +112,6 @@ func isPart(n ast.Node) bool {
 	return false
 }
 
-// negated gives the x in y of an x not in y, which is parsed as not (x in y).
-func negated(n *ast.UnaryNode) (*ast.BinaryNode, bool) {
-	b, ok := n.Node.(*ast.BinaryNode)
-	return b, ok && n.Operator == "not" && n.Location() == b.Location()
-}
-
 // logical evaluates && or || from left to right until an operand decides. a && b && c is one part with three within.
 func (x *explainer) logical(n *ast.BinaryNode, depth int, reached bool) outcome {
 	deciding := n.Operator == "||" || n.Operator == "or"
@@ -141,15 +135,6 @@ func (x *explainer) logical(n *ast.BinaryNode, depth int, reached bool) outcome 
 		x.decide(o)
 	}
 	return outcome{value: !deciding}
-}
-
-// sameOperands are the operands of a run of && or of ||.
-func sameOperands(n ast.Node, or bool, to []ast.Node) []ast.Node {
-	b, ok := n.(*ast.BinaryNode)
-	if ok && isLogical(b.Operator) && (b.Operator == "||" || b.Operator == "or") == or {
-		return sameOperands(b.Right, or, sameOperands(b.Left, or, to))
-	}
-	return append(to, n)
 }
 
 func (x *explainer) ternary(n *ast.ConditionalNode, depth int, reached bool) outcome {
@@ -187,14 +172,6 @@ func (x *explainer) operandsWithin(n ast.Node, depth int, reached bool) {
 		return
 	}
 	x.part(n, depth, reached)
-}
-
-func isArithmetic(op string) bool {
-	switch op {
-	case "+", "-", "*", "/", "%", "**", "^":
-		return true
-	}
-	return false
 }
 
 // evaluate runs n alone.

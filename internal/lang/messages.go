@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 )
 
@@ -23,7 +22,25 @@ func reword(src string, err error) *Error {
 	if !errors.As(err, &placed) {
 		return &Error{0, err.Error()}
 	}
-	return &Error{byteOffset(src, placed.From), message(placed.Message)}
+	at := byteOffset(src, placed.From)
+	if strings.Contains(placed.Message, "literal: ") || strings.Contains(placed.Message, "literal is too large") {
+		at = numberBefore(src, at) // expr points behind it
+	}
+	return &Error{at, message(placed.Message)}
+}
+
+// numberBefore is where the number begins that ends before the offset, or in it where it ends the source.
+func numberBefore(src string, at int) int {
+	isDigit := func(c byte) bool {
+		return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '.' || c == '_'
+	}
+	if strings.TrimRight(src[at:], " \t\r\n") == "" || !isDigit(src[at]) || at > 0 && !isDigit(src[at-1]) {
+		at = len(strings.TrimRight(src[:at], " \t\r\n"))
+	}
+	for at > 0 && isDigit(src[at-1]) {
+		at--
+	}
+	return at
 }
 
 // wordings turn expr's messages into ours; the first that fits is used.
@@ -177,64 +194,4 @@ func short(s string) string {
 		return "character"
 	}
 	return strings.ToValidUTF8(s[:min(len(s), 40)], "")
-}
-
-// start0 is where a source begins, white space aside.
-func start0(src string) int { return len(src) - len(strings.TrimLeft(src, " \t\r\n")) }
-
-// countNodes takes the nodes of a tree, those that two parents share twice, from what is left; false when nothing is.
-func countNodes(n ast.Node, left *int) bool {
-	if *left--; *left < 0 {
-		return false
-	}
-	for _, child := range children(n) {
-		if !countNodes(child, left) {
-			return false
-		}
-	}
-	return true
-}
-
-// children are the parts of a node in the order of the source.
-func children(n ast.Node) []ast.Node {
-	var c []ast.Node
-	add := func(nodes ...ast.Node) {
-		for _, n := range nodes {
-			if n != nil {
-				c = append(c, n)
-			}
-		}
-	}
-	switch n := n.(type) {
-	case *ast.UnaryNode:
-		add(n.Node)
-	case *ast.BinaryNode:
-		add(n.Left, n.Right)
-	case *ast.ChainNode:
-		add(n.Node)
-	case *ast.MemberNode:
-		add(n.Node, n.Property)
-	case *ast.SliceNode:
-		add(n.Node, n.From, n.To)
-	case *ast.CallNode:
-		add(n.Callee)
-		add(n.Arguments...)
-	case *ast.BuiltinNode:
-		add(n.Arguments...)
-	case *ast.PredicateNode:
-		add(n.Node)
-	case *ast.ConditionalNode:
-		add(n.Cond, n.Exp1, n.Exp2)
-	case *ast.VariableDeclaratorNode:
-		add(n.Value, n.Expr)
-	case *ast.SequenceNode:
-		add(n.Nodes...)
-	case *ast.ArrayNode:
-		add(n.Nodes...)
-	case *ast.MapNode:
-		add(n.Pairs...)
-	case *ast.PairNode:
-		add(n.Key, n.Value)
-	}
-	return c
 }

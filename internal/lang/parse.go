@@ -115,16 +115,6 @@ func checkTypes(src string, tree *parser.Tree, config *conf.Config) []*Error {
 	return tidy(errs)
 }
 
-// operands are the parts of a condition that && and || join.
-func operands(n ast.Node, to []ast.Node) []ast.Node {
-	if b, ok := n.(*ast.BinaryNode); ok && isLogical(b.Operator) {
-		return operands(b.Right, operands(b.Left, to))
-	}
-	return append(to, n)
-}
-
-func isLogical(op string) bool { return op == "&&" || op == "||" || op == "and" || op == "or" }
-
 // looseTypes refuses what expr's checker lets pass as "any" or with a meaning that is not the language's.
 func looseTypes(src string, root ast.Node) []*Error {
 	var errs []*Error
@@ -148,22 +138,6 @@ func looseTypes(src string, root ast.Node) []*Error {
 		}
 	})
 	return tidy(errs)
-}
-
-// each calls f for every node of a tree, parents last.
-func each(n ast.Node, f func(ast.Node)) {
-	ast.Walk(&n, visitor(f))
-}
-
-type visitor func(ast.Node)
-
-func (v visitor) Visit(n *ast.Node) { v(*n) }
-
-// start is where the text of a node begins, brackets around it aside.
-func start(src string, n ast.Node) int {
-	first := n.Location().From
-	each(n, func(n ast.Node) { first = min(first, n.Location().From) })
-	return byteOffset(src, first)
 }
 
 // tidy orders errors by place and drops repetitions.

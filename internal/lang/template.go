@@ -107,7 +107,7 @@ func compileProgram(src string, s *Scope) (*Program, []*Error) {
 	}
 	kind := kindOf(c.tree.Type())
 	if kind == 0 {
-		return nil, []*Error{{start0(src), fmt.Sprintf("this gives %s; a template gives a string, number, bool or time", typeOf(c.tree.Type()))}}
+		return nil, []*Error{{firstWord(src), fmt.Sprintf("this gives %s; a template gives a string, number, bool or time", typeOf(c.tree.Type()))}}
 	}
 	return &Program{source: src, kind: kind, compiled: c}, nil
 }
