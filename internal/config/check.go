@@ -42,7 +42,7 @@ func (l *loader) check(c *Config) {
 func (l *loader) checkCallback(c *Callback) {
 	l.address(c.Listen, "callback", "listen")
 	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "?# \t\r\n") {
-		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "path must begin with / and hold no ?, # or space")
+		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no ?, # or space")
 	}
 	t, at := c.TLS, func(key string) *yaml.Node { return l.at("callback", "tls", key) }
 	switch {
@@ -56,11 +56,11 @@ func (l *loader) checkCallback(c *Callback) {
 		l.problem(l.at("callback", "tls"), "tls needs cert and key")
 	}
 	if c.MaxBody < 1 || c.MaxBody > largestBody {
-		l.problem(l.at("callback", "max_body"), "max_body must be from 1B to %s", strictyaml.Size(largestBody))
+		l.problem(l.at("callback", "max_body"), "callback.max_body must be from 1B to %s", strictyaml.Size(largestBody))
 	}
 	l.duration(c.MaxAge, time.Second, 24*time.Hour, "callback", "max_age")
 	if c.Wait <= 0 || c.Wait >= senderWaits {
-		l.problem(l.at("callback", "wait"), "wait must be more than 0 and less than 2s: Chat waits no longer for the answer")
+		l.problem(l.at("callback", "wait"), "callback.wait must be more than 0 and less than 2s: Chat waits no longer for the answer")
 	}
 	l.duration(c.Dedupe, 0, 24*time.Hour, "callback", "dedupe")
 }
@@ -126,10 +126,10 @@ func (l *loader) checkNATS(c *Config) {
 		}
 	}
 	if c.NATS.Replicas < 1 || c.NATS.Replicas > 5 {
-		l.problem(l.at("nats", "replicas"), "replicas must be from 1 to 5")
+		l.problem(l.at("nats", "replicas"), "nats.replicas must be from 1 to 5")
 	}
 	if c.NATS.Partitions < 1 || c.NATS.Partitions > 64 {
-		l.problem(l.at("nats", "partitions"), "partitions must be from 1 to 64")
+		l.problem(l.at("nats", "partitions"), "nats.partitions must be from 1 to 64")
 	}
 }
 
@@ -137,13 +137,13 @@ func (l *loader) checkKeep(c *Config) {
 	l.duration(c.Keep.Callbacks, time.Minute, longest, "keep", "callbacks")
 	l.duration(c.Keep.Deliveries, time.Minute, longest, "keep", "deliveries")
 	if c.Keep.Callbacks >= time.Minute && c.Callback.Dedupe > c.Keep.Callbacks {
-		l.problem(l.at("callback", "dedupe"), "dedupe is longer than callbacks are kept (keep.callbacks)")
+		l.problem(l.at("callback", "dedupe"), "callback.dedupe is longer than callbacks are kept (keep.callbacks)")
 	}
 	if c.Keep.Disk < leastDisk {
-		l.problem(l.at("keep", "disk"), "disk must be at least %s", strictyaml.Size(leastDisk))
+		l.problem(l.at("keep", "disk"), "keep.disk must be at least %s", strictyaml.Size(leastDisk))
 	}
 	if c.Keep.Quarantine < 0 {
-		l.problem(l.at("keep", "quarantine"), "quarantine must not be negative")
+		l.problem(l.at("keep", "quarantine"), "keep.quarantine must not be negative")
 	}
 }
 
@@ -156,7 +156,11 @@ func (l *loader) checkAdmin(c *Config) {
 		l.problem(l.at("admin", "token"), "the token must not be empty")
 	}
 	if _, port, err := net.SplitHostPort(c.Admin.Listen); err == nil && port != "0" && c.Admin.Listen == c.Callback.Listen {
-		l.problem(l.at("admin", "listen"), "listen is the address of callback.listen; the two ports must differ")
+		at := l.at("admin", "listen")
+		if !l.has("admin", "listen") {
+			at = l.at("callback", "listen")
+		}
+		l.problem(at, "callback.listen and admin.listen are both %s; the two must differ", c.Admin.Listen)
 	}
 	for i, h := range c.Admin.Hosts {
 		if h == "" || strings.ContainsAny(h, "/@?# \t\r\n") {
@@ -174,7 +178,7 @@ func (l *loader) checkSMTP(c *Config) {
 		l.problem(at("host"), "smtp.host must name the mail server")
 	}
 	if l.has("smtp", "port") && (s.Port < 1 || s.Port > 65535) {
-		l.problem(at("port"), "port must be from 1 to 65535")
+		l.problem(at("port"), "smtp.port must be from 1 to 65535")
 	}
 	l.oneOf(s.TLS, "starttls, implicit, none", "smtp", "tls")
 	if s.Username == "" && s.Password.Reveal() != "" {
@@ -187,7 +191,7 @@ func (l *loader) checkSMTP(c *Config) {
 		l.checks.Warnf(at("tls"), "with tls: none the password goes over the network in the clear")
 	}
 	if _, err := mail.ParseAddress(s.From); l.has("smtp", "from") && err != nil {
-		l.problemUnlessSecret(s.From, at("from"), "from must be one mail address, such as Aftermath <noreply@example.com>")
+		l.problemUnlessSecret(s.From, at("from"), "smtp.from must be one mail address, such as Aftermath <noreply@example.com>")
 	}
 }
 
@@ -196,7 +200,7 @@ func (l *loader) address(value string, at ...any) (host string) {
 	host, port, err := net.SplitHostPort(value)
 	number, portErr := strconv.ParseUint(port, 10, 16)
 	if err != nil || portErr != nil || strings.ContainsAny(host, "/ ") || number == 0 && port != "0" {
-		l.problemUnlessSecret(value, l.at(at...), "listen must be host:port, such as 127.0.0.1:8080, or :8080 for every address of this machine")
+		l.problemUnlessSecret(value, l.at(at...), "%s must be host:port, such as 127.0.0.1:8080, or :8080 for every address of this machine", dotted(at))
 	}
 	return host
 }
@@ -208,7 +212,7 @@ func isLoopback(host string) bool {
 
 func (l *loader) duration(d, least, most time.Duration, at ...any) {
 	if d < least || d > most {
-		l.problem(l.at(at...), "%s must be from %s to %s", at[len(at)-1], short(least), short(most))
+		l.problem(l.at(at...), "%s must be from %s to %s", dotted(at), short(least), short(most))
 	}
 }
 
@@ -225,9 +229,12 @@ func short(d time.Duration) string {
 
 func (l *loader) oneOf(value, allowed string, at ...any) {
 	if !slices.Contains(strings.Split(allowed, ", "), value) {
-		l.problem(l.at(at...), "%s must be one of %s", at[len(at)-1], allowed)
+		l.problem(l.at(at...), "%s must be one of %s", dotted(at), allowed)
 	}
 }
+
+// dotted writes a path of keys as people do: keep.callbacks.
+func dotted(path []any) string { return strings.Join(strings.Fields(fmt.Sprintln(path...)), ".") }
 
 // at gives the value at a path of keys and indices; where it is absent, the key of what it would stand in.
 func (l *loader) at(path ...any) *yaml.Node {

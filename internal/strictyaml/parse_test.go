@@ -41,6 +41,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"bad block header", "a: 1\nb: |x\n  y\n", 2, ""},
 		{"first line", "}\n", 1, ""},
 		{"windows line ends", "a: 1\r\nb: [1\r\nc: 2\r\n", 2, ""},
+		{"a secret in a list", "a: 1\ntokens: [${env:A}]\n", 2, "quote each ${…}"},
 		{"no line end at the end", "a: 1\nb: \"x", 2, "not closed"},
 	}
 	for _, test := range tests {

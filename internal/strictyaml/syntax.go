@@ -133,6 +133,9 @@ func syntaxHint(line string) string {
 		return ""
 	}
 	value := strings.TrimRight(m[1]+m[2], " \t")
+	if strings.Contains("[{", value[:1]) && strings.Contains(value, "${") {
+		return "quote each ${…} that stands within [ ] or { }"
+	}
 	switch first := value[0]; first {
 	case '"', '\'':
 		if end := strings.IndexByte(value[1:], first); end < 0 {
