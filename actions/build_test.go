@@ -100,6 +100,21 @@ func build(t testing.TB, src string, b Builder) (*Instance, strictyaml.Problems)
 	return i, dec.Problems()
 }
 
+// buildWith builds an action of any type of the registry, and gives the problems as text.
+func buildWith(t testing.TB, reg *Registry, src string) string {
+	t.Helper()
+	doc, err := strictyaml.Parse("a.yaml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := &strictyaml.Decoder{Doc: doc}
+	i := reg.Build(dec, doc.Root, "it", Builder{})
+	if (i == nil) != (len(dec.Problems()) > 0) {
+		t.Errorf("instance %v, problems %v", i, dec.Problems())
+	}
+	return dec.Problems().Error()
+}
+
 func mustBuild(t testing.TB, src string, b Builder) *Instance {
 	t.Helper()
 	i, problems := build(t, src, b)

@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func Of(v any) map[string]any {
 // of describes a type; def is a value whose content is the default, or the zero Value.
 func of(t reflect.Type, def reflect.Value) map[string]any {
 	if s, ok := described(t); ok {
-		return s
+		return withText(s, def)
 	}
 	if t == durationType {
 		return withDefault(map[string]any{"type": "string", "pattern": DurationPattern}, def)
@@ -124,6 +125,18 @@ func withDefault(s map[string]any, def reflect.Value) map[string]any {
 		s["default"] = duration(time.Duration(def.Int()))
 	default:
 		s["default"] = def.Interface()
+	}
+	return s
+}
+
+// withText puts in the default of a type that describes itself, where that is a number which can be written as text, such as a
+// size.
+func withText(s map[string]any, def reflect.Value) map[string]any {
+	if !def.IsValid() || !def.CanInt() || def.IsZero() {
+		return s
+	}
+	if text, ok := def.Interface().(fmt.Stringer); ok {
+		s["default"] = text.String()
 	}
 	return s
 }
