@@ -61,7 +61,7 @@ func (l *Loader) list() *listing {
 type walker struct {
 	*listing
 	given   string // the root as it was given
-	abs     string
+	abs     string // and absolute
 	dir     string // the root resolved; for a single file, the folder it lies in
 	may     []string
 	exclude []string
@@ -101,7 +101,7 @@ func (w *walker) root() {
 		slices.SortFunc(w.files[w.start:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
 	case info.Mode().IsRegular():
 		w.dir, w.abs = filepath.Dir(real), filepath.Dir(abs)
-		w.roots = append(w.roots, w.dir, w.abs)
+		w.roots = append(w.roots, resolveAll([]string{w.dir, w.abs})...)
 		w.links = append(w.links, abs)
 		w.add(w.given, filepath.Base(abs), real, info)
 	default:

@@ -50,7 +50,8 @@ type Live struct {
 	loader *Loader
 	LiveOptions
 
-	noEvents bool // for tests: as on a file system that sends none
+	noEvents bool          // for tests: as on a file system that sends none
+	patience time.Duration // after this long without quiet somebody should know
 
 	current atomic.Pointer[RuleSet]
 	busy    chan struct{} // holds one token: reloads are done one after the other
@@ -79,7 +80,7 @@ func NewLive(loader *Loader, o LiveOptions) *Live {
 	if o.Poll <= 0 {
 		o.Poll = 2 * time.Second
 	}
-	return &Live{loader: loader, LiveOptions: o, busy: make(chan struct{}, 1)}
+	return &Live{loader: loader, LiveOptions: o, patience: 10 * time.Second, busy: make(chan struct{}, 1)}
 }
 
 // Current gives the set that runs, nil before Start.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // running is a Live that watches a folder, and what it reported.
@@ -31,6 +33,7 @@ type setting struct {
 	root     string
 	lastGood string
 	lists    []string
+	patience time.Duration
 }
 
 // watch starts a Live on the folder rules below dir.
@@ -57,6 +60,9 @@ func watch(t testing.TB, dir string, s setting) *running {
 			r.reloads = append(r.reloads, re)
 		}})
 	r.noEvents = s.noEvents
+	if s.patience > 0 {
+		r.patience = s.patience
+	}
 	must(t, r.Start(t.Context(), false))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -413,5 +419,46 @@ func TestReloadsAtOnce(t *testing.T) {
 	wg.Wait()
 	if sets := r.sets(); len(sets) != 2 || sets[1] != "b" {
 		t.Errorf("swapped in %q, want the change once", sets)
+	}
+}
+
+// A file that never stands still is not taken, however often a part of it would do as rules, and somebody hears of it.
+func TestRestlessFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "rules/a.yaml", rule("a"))
+	r := watch(t, dir, setting{patience: time.Second})
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(30 * time.Millisecond): // the writer's pace is the case
+				write(t, dir, "rules/a.yaml", rule(fmt.Sprintf("b%d", i)))
+			}
+		}
+	}()
+	if says := r.broken(); !strings.Contains(says, "a.yaml:1:1: keeps changing") || names(r.Current()) != "a" {
+		t.Errorf("reported %s, running %q", says, names(r.Current()))
+	}
+	close(stop)
+	<-done
+	write(t, dir, "rules/a.yaml", rule("c"))
+	r.runs("c")
+	if sets := r.sets(); len(sets) != 2 {
+		t.Errorf("swapped in %q", sets)
+	}
+}
+
+// When the queue of events has overflowed, everything is looked at.
+func TestLostEvents(t *testing.T) {
+	lost := make(chan error, 1)
+	lost <- fsnotify.ErrEventOverflow
+	w := &watcher{live: NewLive(loader(t, t.TempDir()), LiveOptions{}), errors: lost}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if !w.changed(ctx, nil) {
+		t.Error("lost events went unnoticed")
 	}
 }

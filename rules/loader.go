@@ -41,7 +41,6 @@ type snapshot struct {
 	problems Problems // of folders and files that could not be read
 	folders  []string // the resolved roots
 	reader   *reader
-	prints   *prints // as the rules files looked before they were read
 	listing  *listing
 }
 

@@ -13,10 +13,9 @@ import (
 )
 
 const (
-	quiet    = 300 * time.Millisecond // a file counts as written when it has not changed for this long
-	step     = 100 * time.Millisecond // how often the files are looked at meanwhile
-	restless = 10 * time.Second       // after this long without quiet somebody should know
-	coarse   = 2 * time.Second        // the coarsest clock that a file system stamps files by
+	quiet  = 300 * time.Millisecond // a file counts as written when it has not changed for this long
+	step   = 100 * time.Millisecond // how often the files are looked at meanwhile
+	coarse = 2 * time.Second        // the coarsest clock that a file system stamps files by
 )
 
 // Run watches the files until the context ends and reloads when they have changed and stand still. Start comes first.
@@ -111,7 +110,7 @@ func (w *watcher) settle(ctx context.Context) bool {
 		switch {
 		case time.Since(since) >= quiet:
 			return true
-		case !told && time.Since(began) > restless:
+		case !told && time.Since(began) > w.live.patience:
 			told = true
 			w.live.restless(ctx, w.now)
 		}
@@ -255,8 +254,8 @@ func (l *Live) settled(ctx context.Context) error {
 		if !now.equal(before) {
 			before, since = now, time.Now()
 		}
-		if time.Since(began) > restless {
-			return fmt.Errorf("the rules files have not stood still for %v", restless)
+		if time.Since(began) > l.patience {
+			return fmt.Errorf("the rules files have not stood still for %v", l.patience)
 		}
 	}
 	return nil
