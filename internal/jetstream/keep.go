@@ -69,7 +69,7 @@ func (s *Store) report(what string, err error) {
 
 // look reads the state of disk, journal and reader.
 func (s *Store) look(ctx context.Context) error {
-	free, err := diskFree(s.o.Dir)
+	free, err := s.o.free(s.o.Dir)
 	if err == nil && s.o.URL == "" {
 		s.setFree(free)
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	Logger *zap.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+
+	free func(dir string) (uint64, error) // of the disk, in bytes; tests fill it
 }
 
 // Keep bounds what is kept. Zero fields have the contract's defaults.
@@ -78,6 +80,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.free == nil {
+		o.free = diskFree
 	}
 	setDefault(&o.Dedupe, defaultDedupe)
 	setDefault(&o.Keep.Callbacks, 7*24*time.Hour)

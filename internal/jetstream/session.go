@@ -30,28 +30,31 @@ type session struct {
 }
 
 // openSession starts the server, or connects to the cluster, and sees to it that streams and consumers are there.
-func openSession(ctx context.Context, o *Options) (s *session, err error) {
-	s = &session{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+func openSession(ctx context.Context, o *Options) (*session, error) {
+	s := &session{}
+	if err := s.open(ctx, o); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) open(ctx context.Context, o *Options) (err error) {
 	if o.URL == "" {
 		err = s.startServer(ctx, o)
 	} else {
 		err = s.connect(ctx, o)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(apiDeadline)); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.lookForLost(ctx, o); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.makeStreams(ctx, o)
+	return s.makeStreams(ctx, o)
 }
 
 // startServer starts the embedded server. It listens on nothing: the one connection to it is a pipe in this process.
@@ -88,10 +91,15 @@ func (s *session) startServer(ctx context.Context, o *Options) error {
 	if !srv.JetStreamEnabled() {
 		return fmt.Errorf("embedded store %s: the server could not open the folder: %s", o.Dir, log.last())
 	}
-	if s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("aftermath"), nats.MaxReconnects(-1)); err != nil {
+	if s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("aftermath"), nats.MaxReconnects(-1), logErrors(o.Logger)); err != nil {
 		return fmt.Errorf("embedded store %s: connect: %w", o.Dir, err)
 	}
 	return nil
+}
+
+// logErrors logs what the client would print on stderr: errors that belong to no call.
+func logErrors(log *zap.Logger) nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats client", zap.Error(err)) })
 }
 
 // connect connects to the cluster, and goes on trying for ever once it was connected.
@@ -106,6 +114,7 @@ func (s *session) connect(ctx context.Context, o *Options) error {
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.IgnoreDiscoveredServers(),
+		logErrors(log),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("the cluster's connection is lost", zap.Error(err)) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info("connected to the cluster again", zap.String("server", nc.ConnectedUrlRedacted()))

@@ -3,6 +3,8 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -199,18 +201,12 @@ func (c *source[T]) keepAlive() {
 	}
 }
 
-// release gives everything held back, when the store is closed.
+// release gives everything held back, when the store is closed: in order, for it comes again in the order of this.
 func (c *source[T]) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for seq, m := range c.held {
-		m.Nak()
-		delete(c.held, seq)
+	for _, seq := range slices.Sorted(maps.Keys(c.held)) {
+		c.held[seq].Nak()
 	}
-}
-
-func (c *source[T]) waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.held)
+	clear(c.held)
 }

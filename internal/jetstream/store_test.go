@@ -3,7 +3,9 @@ package jetstream_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -75,12 +77,12 @@ func TestEmbedded(t *testing.T) {
 	storetest.Run(t, opener(func(t *testing.T) jetstream.Options { return jetstream.Options{Dir: t.TempDir()} }))
 }
 
-// natsServer runs a server with a listener on loopback, as an operator's cluster of one.
-func natsServer(t *testing.T) string {
+// newServer runs a server with a listener on loopback, as an operator's cluster of one. Port -1 is any.
+func newServer(t *testing.T, dir string, port int) *server.Server {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: t.TempDir(), MaxPayload: 8 << 20, SyncAlways: true,
+		Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, MaxPayload: 8 << 20, SyncAlways: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +95,25 @@ func natsServer(t *testing.T) string {
 	if !srv.ReadyForConnections(20 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	return srv.ClientURL()
+	return srv
+}
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestExternal(t *testing.T) {
 	storetest.Run(t, opener(func(t *testing.T) jetstream.Options {
-		return jetstream.Options{Dir: t.TempDir(), URL: natsServer(t)}
+		return jetstream.Options{Dir: t.TempDir(), URL: newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()}
 	}))
 }
 
