@@ -145,7 +145,7 @@ func TestLargeConditionsWork(t *testing.T) {
 		{"equality of a huge account", `From_Account != "a"`, huge, true, ""},
 		{"sums of a huge account", `len(` + strings.Repeat("From_Account+", 300) + `"") > 0`, huge, false, "+ makes a text of more than 1048576 bytes"},
 		{"sums of an account", `len(` + strings.Repeat("From_Account+", 300) + `"") == 9600`, huge[:32], true, ""},
-		{"calls over a huge account", `len(` + strings.Repeat("lower(upper(", 30) + "From_Account" + strings.Repeat("))", 30) + `) == 1048576`, huge, true, ""},
+		{"calls over a huge account", `len(` + strings.Repeat("lower(upper(", 8) + "From_Account" + strings.Repeat("))", 8) + `) == 1048576`, huge, true, ""},
 		{"trim of many characters", `trim(From_Account, From_Account) == ""`, strings.Repeat("é", 1<<19), false, "trim takes at most 256 bytes of characters"},
 		{"power out of range", `10.0 ** 400 > 1`, "", true, ""},
 		{"int overflow wraps", `SdkAppid * 9223372036854775807 != 0`, "", true, ""},
