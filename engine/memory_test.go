@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"testing"
+	"time"
+)
+
+func TestArrive(t *testing.T) {
+	copyOf := func(n int) *delivery {
+		return &delivery{Parked: Parked{Job: Job{ID: "d"}, Parks: n}, batches: []*batch{newBatch(func() {})}}
+	}
+	past := func() *Settled {
+		return &Settled{Parks: map[string]int{}, Final: map[string]bool{}, Dead: map[string]*DeadLetter{}}
+	}
+	tests := []struct {
+		name string
+		set  func(m *memory)
+		copy int
+		want ruling
+	}{
+		{"never seen", func(*memory) {}, 0, run},
+		{"nothing recorded", func(m *memory) { m.past = past() }, 0, run},
+		{"done before the crash", func(m *memory) { m.past = past(); m.past.Final["d"] = true }, 0, drop},
+		{"parked before the crash", func(m *memory) { m.past = past(); m.past.Parks["d"] = 1 }, 0, drop},
+		{"the parked copy itself", func(m *memory) { m.past = past(); m.past.Parks["d"] = 1 }, 1, run},
+		{"buried, not recorded", func(m *memory) { m.past = past(); m.past.Dead["d"] = &DeadLetter{} }, 0, inGrave},
+		{"the same copy is loose", func(m *memory) { m.arrive(copyOf(0)) }, 0, attach},
+		{"a higher copy is loose", func(m *memory) { m.arrive(copyOf(2)) }, 1, drop},
+		{"a lower copy is loose", func(m *memory) { m.arrive(copyOf(0)) }, 1, attach},
+		{"its successor is being stored: the pack is read again", func(m *memory) { d := copyOf(0); m.arrive(d); m.parkingAs(d) }, 0, attach},
+		{"its successor is stored and due already", func(m *memory) { d := copyOf(0); m.arrive(d); m.parkingAs(d) }, 1, run},
+		{"a copy stored by mistake, its better one not yet", func(m *memory) {
+			d := copyOf(0)
+			m.arrive(d)
+			m.parkingAs(d)
+			m.parkAgain(d, time.Now())
+		}, 1, attach},
+		{"a copy stored by mistake, its better one stored", func(m *memory) {
+			d := copyOf(0)
+			m.arrive(d)
+			m.parkingAs(d)
+			m.parkAgain(d, time.Now())
+			m.settled(d)
+		}, 1, drop},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := &memory{loose: map[string]*delivery{}, doubts: map[string]doubt{}}
+			test.set(m)
+			if got, _ := m.arrive(copyOf(test.copy)); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestParkingAfterAttachHasAHigherNumber(t *testing.T) {
+	m := &memory{loose: map[string]*delivery{}, doubts: map[string]doubt{}}
+	first := &delivery{Parked: Parked{Job: Job{ID: "d"}}}
+	m.arrive(first)
+	m.arrive(&delivery{Parked: Parked{Job: Job{ID: "d"}, Parks: 4}})
+	if n := m.parkingAs(first); n != 5 {
+		t.Errorf("parked as %d, want 5: a copy 4 is in the store", n)
+	}
+}
