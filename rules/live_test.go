@@ -199,8 +199,9 @@ func TestEveryWayOfEditing(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				write(t, dir, append([]string{"rules/a.yaml", rule("a")}, way.before...)...)
-				kind.s.lists = []string{dir}
-				r := watch(t, dir, kind.s)
+				s := kind.s
+				s.lists = []string{dir}
+				r := watch(t, dir, s)
 				way.edit(t, dir)
 				r.runs(way.after)
 				if sets := r.sets(); len(sets) != 2 || r.failures() != 0 {
