@@ -62,7 +62,7 @@ func (l *loader) checkCallback(c *Callback) {
 	if c.Wait <= 0 || c.Wait >= senderWaits {
 		l.problem(l.at("callback", "wait"), "callback.wait must be more than 0 and less than 2s: Chat waits no longer for the answer")
 	}
-	l.duration(c.Dedupe, 0, 24*time.Hour, "callback", "dedupe")
+	l.duration(c.Dedupe, 0, 7*24*time.Hour, "callback", "dedupe")
 }
 
 func (l *loader) checkApps(apps []App) {
@@ -134,10 +134,11 @@ func (l *loader) checkNATS(c *Config) {
 }
 
 func (l *loader) checkKeep(c *Config) {
-	l.duration(c.Keep.Callbacks, time.Minute, longest, "keep", "callbacks")
-	l.duration(c.Keep.Deliveries, time.Minute, longest, "keep", "deliveries")
-	if c.Keep.Callbacks >= time.Minute && c.Callback.Dedupe > c.Keep.Callbacks {
-		l.problem(l.at("callback", "dedupe"), "callback.dedupe is longer than callbacks are kept (keep.callbacks)")
+	l.duration(c.Keep.Callbacks, time.Second, longest, "keep", "callbacks")
+	l.duration(c.Keep.Deliveries, time.Second, longest, "keep", "deliveries")
+	if c.Keep.Callbacks >= time.Second && c.Callback.Dedupe > c.Keep.Callbacks {
+		l.checks.Warnf(l.at("keep", "callbacks"), "callbacks are kept for less than callback.dedupe (%s): after a restart fewer repeats are recognised",
+			short(c.Callback.Dedupe))
 	}
 	if c.Keep.Disk < leastDisk {
 		l.problem(l.at("keep", "disk"), "keep.disk must be at least %s", strictyaml.Size(leastDisk))
@@ -219,7 +220,7 @@ func (l *loader) duration(d, least, most time.Duration, at ...any) {
 // short writes a duration as people do: 24h, not 24h0m0s.
 func short(d time.Duration) string {
 	switch {
-	case d >= 365*24*time.Hour:
+	case d > 24*time.Hour && d%(24*time.Hour) == 0:
 		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
 	case d == 0:
 		return "0"

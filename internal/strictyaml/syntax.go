@@ -121,7 +121,10 @@ func (r *lineReader) Read(p []byte) (int, error) {
 
 const quoteHint = "quote the whole value, or write it on the next line below `|`"
 
-var keyAndValue = regexp.MustCompile(`^[ \t]*(?:- +)*[\w.-]+:[ \t]+(\S.*)$|^[ \t]*- +(\S.*)$`)
+var (
+	keyAndValue     = regexp.MustCompile(`^[ \t]*(?:- +)*[\w.-]+:[ \t]+(\S.*)$|^[ \t]*- +(\S.*)$`)
+	keyWithoutSpace = regexp.MustCompile(`^[ \t]*[\w.-]+:[^\s:/]`)
+)
 
 // syntaxHint says what to do about a line that YAML stumbled over, where that can be told from the line alone.
 func syntaxHint(line string) string {
@@ -130,6 +133,9 @@ func syntaxHint(line string) string {
 	}
 	m := keyAndValue.FindStringSubmatch(line)
 	if m == nil {
+		if keyWithoutSpace.MatchString(line) {
+			return "a space is missing behind the colon"
+		}
 		return ""
 	}
 	value := strings.TrimRight(m[1]+m[2], " \t")
