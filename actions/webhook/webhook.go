@@ -14,7 +14,7 @@ import (
 
 // Config is a webhook action's configuration.
 type Config struct {
-	URL             actions.URL               `yaml:"url" doc:"Where to post to: http or https. Templates may stand in the path and the query."`
+	URL             actions.URL               `yaml:"url" required:"true" doc:"Where to post to: http or https. Templates may stand in the path and the query."`
 	Method          string                    `yaml:"method" enum:"POST,PUT,PATCH,DELETE,GET,HEAD" doc:"The request's method; GET and HEAD send no body."`
 	Headers         map[string]actions.Header `yaml:"headers" doc:"More headers of the request."`
 	Body            actions.Tree              `yaml:"body" doc:"The body: a mapping or list is sent as JSON, a text as it is. By default the friend.deleted event."`
