@@ -66,7 +66,6 @@ type walker struct {
 	may     []string
 	exclude []string
 	seen    map[string]bool // files of the roots before: one that two roots reach is read once
-	start   int
 }
 
 func (w *walker) problemf(name, format string, args ...any) {
@@ -96,9 +95,9 @@ func (w *walker) root() {
 	case info.IsDir():
 		w.dir = real
 		w.roots = append(w.roots, real)
-		w.start = len(w.files)
+		before := len(w.files)
 		w.folder(real, "", []string{real})
-		slices.SortFunc(w.files[w.start:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
+		slices.SortFunc(w.files[before:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
 	case info.Mode().IsRegular():
 		w.dir, w.abs = filepath.Dir(real), filepath.Dir(abs)
 		w.roots = append(w.roots, resolveAll([]string{w.dir, w.abs})...)

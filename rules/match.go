@@ -12,8 +12,9 @@ type Match struct {
 }
 
 // Match appends to dst the rules that match the pair, in order, honouring enabled and stop; shadow rules are included and stop
-// nothing. A rule whose condition failed is appended with its error: it did not match and stops nothing. Match allocates nothing
-// when nothing matches.
+// nothing. A rule whose condition failed is appended with its error: it did not match and stops nothing. However many rules there
+// are, nothing is allocated for one that does not match; the names are set once for a pair, which costs an allocation for each
+// that differs from those of the pair before.
 func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	if len(rs.active) == 0 {
 		return dst
