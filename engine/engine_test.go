@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,12 @@ func TestAttempts(t *testing.T) {
 		{name: "panic", receive: func(_ context.Context, d *actions.Delivery) (actions.Result, error) {
 			if d.Attempt == 1 {
 				panic("boom")
+			}
+			return actions.Result{}, nil
+		}, want: "retry done"},
+		{name: "the action ends its goroutine", receive: func(_ context.Context, d *actions.Delivery) (actions.Result, error) {
+			if d.Attempt == 1 {
+				runtime.Goexit()
 			}
 			return actions.Result{}, nil
 		}, want: "retry done"},
@@ -463,6 +470,34 @@ func TestBreakerSparesADeadReceiver(t *testing.T) {
 		up = true
 		w.mu.Unlock()
 		w.expect(1000, 0)
+	})
+}
+
+func TestEditClosesTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.receive["typo"] = failTimes(99, errors.New("no such host"))
+		text := `rules: [{name: r, condition: "true", actions: [{type: fn, key: typo}]}]`
+		w.start(text)
+		for range 10 {
+			w.send("", "a>b")
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if s := w.eng.Status().Actions["r/fn"]; s.Breaker == "closed" {
+			t.Errorf("%+v", s)
+		}
+		w.eng.Swap(w.rules(strings.ReplaceAll(text, "typo", "mended")))
+		if s := w.eng.Status().Actions["r/fn"]; s.Breaker != "closed" {
+			t.Errorf("after the edit: %+v", s)
+		}
+		w.send("", "new>b")
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if n := len(w.seen("mended")); n == 0 {
+			t.Error("the mended action waits for the broken one's cool-down")
+		}
+		w.expect(11, 0)
 	})
 }
 

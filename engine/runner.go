@@ -35,11 +35,12 @@ type runner struct {
 	moved     time.Time // when an attempt last started or ended
 	breaker   breaker
 	limiter   *rate.Limiter
-	wake      *time.Timer     // for the limiter; nil where none is set
-	options   actions.Options // as last seen
-	took      time.Duration   // by an attempt, smoothed
-	room      time.Time       // when the delivery parked last is to come back
-	gone      time.Time       // since when the action is gone; zero where it is not
+	wake      *time.Timer       // for the limiter; nil where none is set
+	inst      *actions.Instance // as last seen; never run from here, since it may be closed
+	options   actions.Options   // its options
+	took      time.Duration     // by an attempt, smoothed
+	room      time.Time         // when the delivery parked last is to come back
+	gone      time.Time         // since when the action is gone; zero where it is not
 	status    ActionStatus
 }
 
@@ -113,6 +114,7 @@ func (r *runner) start(now time.Time) {
 			r.parkGone(now)
 			return
 		}
+		r.gone = time.Time{}
 		r.configure(current)
 		if !r.mayStart(now) || !r.e.work.start() {
 			return
@@ -152,10 +154,17 @@ func (r *runner) mayStart(now time.Time) bool {
 	return false
 }
 
-// configure takes over the action's options where they changed: pending deliveries run with the action as it is now.
+// configure takes over the action as it is configured now. What was learnt of it before it was edited says nothing any more.
 func (r *runner) configure(inst *actions.Instance) {
+	if r.inst == inst {
+		return
+	}
+	if r.inst != nil {
+		r.breaker, r.took, r.room = breaker{}, 0, time.Time{}
+	}
+	r.inst = inst
 	o := inst.Options
-	r.gone, r.status.Type = time.Time{}, inst.Type
+	r.status.Type = inst.Type
 	per := o.Rate.PerSecond
 	switch {
 	case per <= 0:
