@@ -71,7 +71,9 @@ func check(ctx context.Context, reg *actions.Registry, path string, roots []stri
 	loader := &rules.Loader{Roots: roots, Registry: reg, Env: actions.Env{Logger: zap.NewNop(), SMTP: anySMTP}}
 	loader.Permit = rules.Permit{Env: config.Default().RulesMay.Env, Files: config.Default().RulesMay.Files, IgnoreSecrets: ignoreSecrets}
 	if cfg != nil {
-		findings = append(findings, cfg.Warnings...)
+		if len(roots) == 0 { // else the configuration is only what the rules are checked under
+			findings = append(findings, cfg.Warnings...)
+		}
 		loader.Env.SMTP, loader.Permit, loader.Exclude = cfg.SMTP, permit(cfg), []string{cfg.Data}
 		loader.Permit.IgnoreSecrets = ignoreSecrets
 		if len(roots) == 0 {

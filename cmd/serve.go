@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -73,6 +74,8 @@ type service struct {
 	verifier *callback.Verifier
 	ports    *ports
 	follower *follower
+
+	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
 
 // serve is the wiring, in one straight line: what fails, fails before a callback is taken.

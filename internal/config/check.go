@@ -52,6 +52,8 @@ func (l *loader) checkCallback(c *Callback) {
 		l.problem(at("key"), "key needs its certificate: cert is missing")
 	case t.ClientCA != "" && t.Cert == "":
 		l.problem(at("client_ca"), "client_ca needs HTTPS: cert and key are missing")
+	case t.ClientCA == "" && l.has("callback", "tls", "client_ca"):
+		l.problem(at("client_ca"), "client_ca is empty: name the CA's file, or leave the key out to ask for no client certificate")
 	case t == TLS{} && l.has("callback", "tls"):
 		l.problem(l.at("callback", "tls"), "tls needs cert and key")
 	}

@@ -69,8 +69,8 @@ rules:
 	if code, _, errs := aftermath(t, dir, nil, "check", "--format", "xml"); code != 2 || !strings.Contains(errs, "xml") {
 		t.Errorf("a format that there is not: exit %d, %s", code, errs)
 	}
-	if code, _, errs := aftermath(t, dir, nil, "check", "nowhere"); code != 1 && code != 2 || !strings.Contains(errs+out, "nowhere") {
-		t.Errorf("a path that there is not: exit %d, %s", code, errs)
+	if code, out, errs := aftermath(t, dir, nil, "check", "nowhere"); code != 1 || !strings.HasPrefix(out, "nowhere:1:1: ") {
+		t.Errorf("a path that there is not: exit %d, %s%s", code, out, errs)
 	}
 }
 
