@@ -111,6 +111,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
 	})
 
+	if err := s.engine.Load(ctx); err != nil {
+		return err
+	}
+
 	if s.ports, err = listen(cfg); err != nil {
 		return err
 	}
