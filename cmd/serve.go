@@ -91,6 +91,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	for _, w := range cfg.Warnings {
 		s.log.Warn(w.String())
 	}
+	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	if s.store, err = openStore(ctx, cfg, s.log); err != nil {
