@@ -41,8 +41,8 @@ func (l *loader) check(c *Config) {
 
 func (l *loader) checkCallback(c *Callback) {
 	l.address(c.Listen, "callback", "listen")
-	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "?# \t\r\n") {
-		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no ?, # or space")
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "%?# \t\r\n") {
+		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no %%, ?, # or space; it is compared with the decoded path")
 	}
 	t, at := c.TLS, func(key string) *yaml.Node { return l.at("callback", "tls", key) }
 	switch {
