@@ -87,6 +87,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 	if len(errs) > 0 {
 		return nil, inputs, sorted(errs)
 	}
+	c.set.buildIndex()
 	c.warnUnused(files)
 	c.set.Warnings = sorted(c.warnings)
 	c.set.Hash = hash(files, c.set.lists)
@@ -205,6 +206,7 @@ func (c *compiler) rule(f *File, def *ruleDef) {
 	}
 	c.set.Rules = append(c.set.Rules, r)
 	c.set.byName[r.Name] = r
+	r.FoundBy = foundDisabled
 	if r.Enabled {
 		c.set.active = append(c.set.active, r)
 	}
@@ -278,11 +280,14 @@ func (c *compiler) warnUnused(files []*File) {
 		}
 		for _, def := range f.rules {
 			r := c.set.byName[def.name]
-			switch value, constant := r.condition.Constant(); {
+			value, constant := r.condition.Constant()
+			switch {
 			case constant && value:
 				warn(f, def.at, "the condition of the rule %s is always true", r.Name)
-			case constant:
+			case constant || r.FoundBy == foundNever:
 				warn(f, def.at, "the condition of the rule %s is never true", r.Name)
+			case r.FoundBy == foundEach:
+				warn(f, def.at, "no index serves the condition of the rule %s: it is evaluated for every pair. That is fine for a few rules; for very many, add an == or in on an account with &&", r.Name)
 			}
 		}
 	}
