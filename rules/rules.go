@@ -35,8 +35,9 @@ type RuleSet struct {
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
 	lists     map[string]*list
-	inputs    []string  // absolute paths of list files, secrets and files that actions read
-	searches  sync.Pool // of *search, so that matching allocates nothing
+	carried   map[string]*carried // what the next set may take over, by path
+	inputs    []string            // absolute paths of list files, secrets and files that actions read
+	searches  sync.Pool           // of *search, so that matching allocates nothing
 }
 
 // Rule is one compiled rule.
@@ -54,6 +55,7 @@ type Rule struct {
 	FoundBy     string // how the index finds it, such as "equality on From_Account"
 
 	condition *lang.Condition
+	at        place // of the condition's value
 }
 
 // Action gives a configured action by name.

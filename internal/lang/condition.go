@@ -32,6 +32,19 @@ func CompileCondition(src string, s *Scope) (*Condition, []*Error) {
 	return c, nil
 }
 
+// In gives the condition as compiled in another scope, and false where one of its lists is not the same there. What was compiled
+// already is not compiled again, and nothing of the first scope is held on to.
+func (c *Condition) In(s *Scope) (*Condition, bool) {
+	for _, name := range c.lists {
+		if list := s.Lists[name]; list == nil || list != c.scope.Lists[name] {
+			return nil, false
+		}
+	}
+	moved := &Condition{source: c.source, scope: s, lists: c.lists, formula: c.formula}
+	moved.program.Store(c.program.Load())
+	return moved, true
+}
+
 // Eval evaluates the condition over what env was set to. An error (int of what is no number, a division by zero) is an *Error
 // at its offset, and means no match.
 func (c *Condition) Eval(env *Env) (bool, error) {
