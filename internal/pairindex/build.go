@@ -50,7 +50,8 @@ type builder struct {
 	often    []uint32 // how many rules have an equality, by its hash
 	postings []posting
 	sets     map[setKey]uint32
-	wanted   []wanted // parts
+	wanted   []wanted  // parts
+	found    []posting // of parts
 	limits   map[uint8]*limits
 	expanded int
 }
@@ -155,7 +156,7 @@ func (b *builder) rule(i int, r Rule, c *cover) {
 		b.entry[i] = b.programs.add(r.Formula)
 	}
 	if c.all {
-		b.always = append(b.always, value)
+		b.always = append(b.always, residual{value, b.entry[i]})
 		return
 	}
 	for j := range c.atoms {
@@ -191,27 +192,30 @@ func (b *builder) atom(a *Atom, value uint32) {
 
 // text enters a text that is looked up as it is.
 func (b *builder) text(kind Kind, field uint8, text string, value uint32) {
-	t := &b.texts[field]
+	k := key(kind, field)
 	switch kind {
 	case Equal:
-		t.equal = true
+		b.equal = withLength(b.equal, field, k, 0)
 	case Prefix:
-		t.prefixes = withLength(t.prefixes, len(text))
+		b.prefixes = withLength(b.prefixes, field, k, len(text))
 	case Suffix:
-		t.suffixes = withLength(t.suffixes, len(text))
+		b.suffixes = withLength(b.suffixes, field, k, len(text))
 	}
-	k := key(kind, field)
 	entry := b.table.add(hashOf(k, text), k, text)
 	b.postings = append(b.postings, posting{uint32(entry), value})
 }
 
-// withLength adds a length to an ascending list of them.
-func withLength(lengths []int, n int) []int {
-	at, found := slices.BinarySearch(lengths, n)
-	if found {
-		return lengths
+// withLength notes that texts of a length are looked up under a key.
+func withLength(ls []lookup, field uint8, key uint16, n int) []lookup {
+	i := slices.IndexFunc(ls, func(l lookup) bool { return l.key == key })
+	if i < 0 {
+		i = len(ls)
+		ls = append(ls, lookup{field: field, key: key, seed: seed(key)})
 	}
-	return slices.Insert(lengths, at, n)
+	if at, found := slices.BinarySearch(ls[i].lengths, n); !found {
+		ls[i].lengths = slices.Insert(ls[i].lengths, at, n)
+	}
+	return ls
 }
 
 // Sets of up to smallSet texts are looked up among all other texts, unless there are more than manyTexts of these in all.
@@ -243,7 +247,9 @@ func (b *builder) set(a *Atom, value uint32) {
 func (b *builder) finish() {
 	b.findGrams()
 	b.table.seal()
-	b.layout()
+	b.layout(b.postings, len(b.table.entries), func(i int) *list { return &b.table.entries[i].list })
+	b.layout(b.found, len(b.parts), func(i int) *list { return &b.parts[i].list })
+	b.lists = trimmed(b.lists)
 	for _, field := range sortedKeys(b.limits) {
 		l := b.limits[field]
 		x := limitIndex{field: field}
@@ -273,20 +279,28 @@ func ascending(ls []limit) (ks []int64, values []uint32) {
 	return trimmed(ks), trimmed(values)
 }
 
-// layout puts the postings of each text one after the other, in the order of the rules.
-func (b *builder) layout() {
-	b.starts = make([]uint32, len(b.table.texts)+len(b.parts)+1)
-	for _, p := range b.postings {
-		b.starts[p.entry+1]++
+// layout puts the postings of each text, or part, one after the other, in the order of the rules.
+func (b *builder) layout(postings []posting, n int, at func(int) *list) {
+	ends := make([]uint32, n+1)
+	for _, p := range postings {
+		ends[p.entry+1]++
 	}
-	for i := 1; i < len(b.starts); i++ {
-		b.starts[i] += b.starts[i-1]
+	for i := 1; i <= n; i++ {
+		ends[i] += ends[i-1]
 	}
-	b.lists = make([]uint32, len(b.postings))
-	next := slices.Clone(b.starts)
-	for _, p := range b.postings {
-		b.lists[next[p.entry]] = p.value
+	sorted := make([]uint32, len(postings))
+	next := slices.Clone(ends)
+	for _, p := range postings {
+		sorted[next[p.entry]] = p.value
 		next[p.entry]++
 	}
-	b.postings = nil
+	for i := range n {
+		values := sorted[ends[i]:ends[i+1]]
+		if len(values) == 1 {
+			*at(i) = list{at: values[0]}
+			continue
+		}
+		*at(i) = list{at: uint32(len(b.lists)), many: true}
+		b.lists = append(append(b.lists, uint32(len(values))), values...)
+	}
 }

@@ -39,7 +39,7 @@ func (x *Index) Find(dst []Hit, ev *Event, s *Scratch) []Hit {
 		switch {
 		case len(found) == 0 && len(always) == 0:
 			return dst
-		case len(always) == 0 || len(found) > 0 && found[0] < always[0]:
+		case len(always) == 0 || len(found) > 0 && found[0] < always[0].posting:
 			v := found[0]
 			found = found[1:]
 			for len(found) > 0 && found[0]>>1 == v>>1 { // found by several atoms
@@ -65,20 +65,34 @@ func (x *Index) Find(dst []Hit, ev *Event, s *Scratch) []Hit {
 	}
 }
 
-// residual looks at the rules that no atom serves, up to another.
-func (x *Index) residual(dst []Hit, always []uint32, until uint32, ev *Event) (hits []Hit, n int, stop bool) {
-	for i, v := range always {
-		if v >= until {
+// residual looks at the rules that no atom serves, up to another. The first test of most decides, so it is done here.
+func (x *Index) residual(dst []Hit, always []residual, until uint32, ev *Event) (hits []Hit, n int, stop bool) {
+	for i, r := range always {
+		if r.posting >= until {
 			return dst, i, false
 		}
 		verdict := uint16(accept)
-		if v&1 == 0 {
-			if verdict = x.run(x.entry[v>>1], ev); verdict == reject {
+		if r.posting&1 == 0 {
+			first := &x.steps[r.entry]
+			var holds bool
+			switch first.kind {
+			case NumberIs:
+				holds = ev.Numbers[first.field&(MaxNumbers-1)] == first.number
+			case Equal:
+				holds = ev.Texts[first.field&(MaxTexts-1)] == first.text
+			default:
+				goto run
+			}
+			if holds && first.yes == reject || !holds && first.no == reject {
+				continue
+			}
+		run:
+			if verdict = x.run(r.entry, ev); verdict == reject {
 				continue
 			}
 		}
-		dst = append(dst, Hit{int(v >> 1), verdict == accept})
-		if verdict == accept && x.stopsAt(v>>1) {
+		dst = append(dst, Hit{int(r.posting >> 1), verdict == accept})
+		if verdict == accept && x.stopsAt(r.posting>>1) {
 			return dst, i, true
 		}
 	}
@@ -131,24 +145,21 @@ func (s *Scratch) ordered(found []uint32, rules int) []uint32 {
 
 // candidates appends the postings of all atoms that hold.
 func (x *Index) candidates(to []uint32, ev *Event, s *Scratch) []uint32 {
-	for field := range x.texts {
-		t := &x.texts[field]
-		text := ev.Texts[field]
-		if t.equal {
-			k := key(Equal, uint8(field))
-			if n := x.table.find(hash(seed(k), text), k, text); n >= 0 {
-				to = x.values(to, uint32(n))
-			}
+	for i := range x.equal {
+		l := &x.equal[i]
+		text := ev.Texts[l.field&(MaxTexts-1)]
+		if e := x.table.find(hash(l.seed, text), l.key, text); e != nil {
+			to = x.values(to, e.list)
 		}
-		if len(t.prefixes) > 0 {
-			to = x.prefixes(to, t, uint8(field), text)
-		}
-		if len(t.suffixes) > 0 {
-			to = x.suffixes(to, t, uint8(field), text)
-		}
-		for _, length := range t.grams {
-			to = x.within(to, uint8(field), length, text, s)
-		}
+	}
+	for i := range x.prefixes {
+		to = x.beginnings(to, &x.prefixes[i], ev.Texts[x.prefixes[i].field])
+	}
+	for i := range x.suffixes {
+		to = x.ends(to, &x.suffixes[i], ev.Texts[x.suffixes[i].field])
+	}
+	for i := range x.grams {
+		to = x.within(to, &x.grams[i], ev.Texts[x.grams[i].field], s)
 	}
 	for i := range x.sets {
 		if set := &x.sets[i]; !set.expanded && set.set.Has(ev.Texts[set.field]) {
@@ -173,41 +184,45 @@ func (x *Index) candidates(to []uint32, ev *Event, s *Scratch) []uint32 {
 	return to
 }
 
-// values appends the postings of a text of the table.
-func (x *Index) values(to []uint32, n uint32) []uint32 {
-	for _, v := range x.lists[x.starts[n]:x.starts[n+1]] {
-		if v&setPosting != 0 {
-			to = append(to, x.sets[v&^setPosting].rules...)
-		} else {
-			to = append(to, v)
-		}
+// values appends a posting list.
+func (x *Index) values(to []uint32, l list) []uint32 {
+	if !l.many {
+		return x.value(to, l.at)
+	}
+	for _, v := range x.lists[l.at+1:][:x.lists[l.at]] {
+		to = x.value(to, v)
 	}
 	return to
 }
 
-// prefixes looks up the beginnings of a text, of every length that occurs, in one pass.
-func (x *Index) prefixes(to []uint32, t *textIndex, field uint8, text string) []uint32 {
-	k := key(Prefix, field)
-	h, done := seed(k), 0
-	for _, length := range t.prefixes {
+func (x *Index) value(to []uint32, v uint32) []uint32 {
+	if v&setPosting != 0 {
+		return append(to, x.sets[v&^setPosting].rules...)
+	}
+	return append(to, v)
+}
+
+// beginnings looks up the beginnings of a text, of every length that occurs, in one pass.
+func (x *Index) beginnings(to []uint32, l *lookup, text string) []uint32 {
+	h, done := l.seed, 0
+	for _, length := range l.lengths {
 		if length > len(text) {
 			break
 		}
 		for ; done+8 <= length; done += 8 {
 			h = stir(h^load8(text[done:]), multiplier1)
 		}
-		if n := x.table.find(finish(h, text[done:length], length), k, text[:length]); n >= 0 {
-			to = x.values(to, uint32(n))
+		if e := x.table.find(finish(h, text[done:length], length), l.key, text[:length]); e != nil {
+			to = x.values(to, e.list)
 		}
 	}
 	return to
 }
 
-// suffixes looks up the ends of a text.
-func (x *Index) suffixes(to []uint32, t *textIndex, field uint8, text string) []uint32 {
-	k := key(Suffix, field)
-	h, done := seed(k), 0
-	for _, length := range t.suffixes {
+// ends looks up the ends of a text.
+func (x *Index) ends(to []uint32, l *lookup, text string) []uint32 {
+	h, done := l.seed, 0
+	for _, length := range l.lengths {
 		if length > len(text) {
 			break
 		}
@@ -215,33 +230,45 @@ func (x *Index) suffixes(to []uint32, t *textIndex, field uint8, text string) []
 		for ; done+8 <= length; done += 8 {
 			h = stir(h^load8(text[len(text)-done-8:]), multiplier1)
 		}
-		if n := x.table.find(finish(h, end[:length-done], length), k, end); n >= 0 {
-			to = x.values(to, uint32(n))
+		if e := x.table.find(finish(h, end[:length-done], length), l.key, end); e != nil {
+			to = x.values(to, e.list)
 		}
 	}
 	return to
 }
 
 // within looks up the grams of one length at each place of a text, and compares the parts that have one.
-func (x *Index) within(to []uint32, field uint8, length int, text string, s *Scratch) []uint32 {
-	k := gramKey(field, length)
-	seed := seed(k)
+func (x *Index) within(to []uint32, l *lookup, text string, s *Scratch) []uint32 {
+	length := l.lengths[0]
 	for i := 0; i+length <= len(text); i++ {
 		gram := text[i : i+length]
-		n := x.table.find(gramHash(seed, gram), k, gram)
-		if n < 0 {
+		h := gramHash(l.seed, gram)
+		if !x.table.has(h) {
 			continue
 		}
-		for _, p := range x.lists[x.starts[n]:x.starts[n+1]] {
-			part := &x.parts[p]
-			begin := i - part.offset
-			if begin >= 0 && s.seen[p] != s.search && strings.HasPrefix(text[begin:], part.text) {
-				s.seen[p] = s.search
-				to = x.values(to, x.patterns+p)
+		e := x.table.find(h, l.key, gram)
+		switch {
+		case e == nil:
+		case e.list.many:
+			for _, p := range x.lists[e.list.at+1:][:x.lists[e.list.at]] {
+				to = x.part(to, p, i, text, s)
 			}
+		default:
+			to = x.part(to, e.list.at, i, text, s)
 		}
 	}
 	return to
+}
+
+// part appends the postings of a part whose gram is at a place of the text, if the part is there too.
+func (x *Index) part(to []uint32, n uint32, at int, text string, s *Scratch) []uint32 {
+	p := &x.parts[n]
+	begin := at - int(p.offset)
+	if begin < 0 || s.seen[n] == s.search || !strings.HasPrefix(text[begin:], p.text) {
+		return to
+	}
+	s.seen[n] = s.search
+	return x.values(to, p.list)
 }
 
 func (x *Index) numbers(to []uint32, ev *Event) []uint32 {

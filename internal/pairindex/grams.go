@@ -44,27 +44,22 @@ func (b *builder) findGrams() {
 		text  string
 	}
 	numbers := map[known]uint32{}
-	var values []posting // the entry is a part's number
 	for _, w := range b.wanted {
 		k := known{w.field, w.text}
 		n, ok := numbers[k]
 		if !ok {
 			n = uint32(len(b.parts))
 			numbers[k] = n
-			b.parts = append(b.parts, part{w.text, b.rarestGram(w, seen, n)})
+			b.parts = append(b.parts, part{text: w.text, offset: b.rarestGram(w, seen, n)})
 		}
-		values = append(values, posting{n, w.value})
-	}
-	b.patterns = uint32(len(b.table.texts))
-	for _, v := range values {
-		b.postings = append(b.postings, posting{b.patterns + v.entry, v.value})
+		b.found = append(b.found, posting{n, w.value})
 	}
 	b.parts = trimmed(b.parts)
 	b.wanted = nil
 }
 
 // rarestGram enters part n under one gram and gives the gram's place in it.
-func (b *builder) rarestGram(w wanted, seen []uint32, n uint32) int {
+func (b *builder) rarestGram(w wanted, seen []uint32, n uint32) uint32 {
 	rarest := uint32(1<<32 - 1)
 	var at int
 	var h uint64
@@ -74,11 +69,11 @@ func (b *builder) rarestGram(w wanted, seen []uint32, n uint32) int {
 		}
 	})
 	length := gramOf(len(w.text))
-	t := &b.texts[w.field]
-	t.grams = withLength(t.grams, length)
-	entry := b.table.add(h, gramKey(w.field, length), w.text[at:at+length])
+	k := gramKey(w.field, length)
+	b.grams = withLength(b.grams, w.field, k, length)
+	entry := b.table.add(h, k, w.text[at:at+length])
 	b.postings = append(b.postings, posting{uint32(entry), n})
-	return at
+	return uint32(at)
 }
 
 func eachGram(w wanted, f func(offset int, hash uint64)) {

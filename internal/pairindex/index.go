@@ -10,21 +10,22 @@ type Hit struct {
 type Index struct {
 	programs
 	table    table
-	texts    [MaxTexts]textIndex
-	lists    []uint32 // posting lists, one after the other: of the texts of the table, then of the parts
-	starts   []uint32 // where the posting list of each begins, and the end
+	equal    []lookup
+	prefixes []lookup
+	suffixes []lookup
+	grams    []lookup
+	lists    []uint32 // each posting list of more than one: its length, then its postings
 	parts    []part   // that rules look for within texts
-	patterns uint32   // the number of the first part's posting list
 
 	sets    []setIndex
 	byValue map[number][]uint32
 	limits  []limitIndex
 
-	always []uint32 // rules that no atom serves
-	entry  []uint32 // where each rule's program begins
-	stops  []uint64 // a bit for each rule that hides what comes after it
-	needs  uint32   // the numbers that any test looks at
-	valued uint32   // the numbers that are in byValue
+	always []residual // rules that no atom serves
+	entry  []uint32   // where each rule's program begins
+	stops  []uint64   // a bit for each rule that hides what comes after it
+	needs  uint32     // the numbers that any test looks at
+	valued uint32     // the numbers that are in byValue
 }
 
 // A posting is twice the number of a rule, plus one where the atom is all that the rule demands; or, with the highest bit, the
@@ -34,13 +35,16 @@ const setPosting = 1 << 31
 // noProgram is the entry of a rule that never needs one.
 const noProgram = 1<<32 - 1
 
-// textIndex tells what is looked up for one text.
-type textIndex struct {
-	equal    bool
-	prefixes []int // the lengths that occur, ascending
-	suffixes []int
-	grams    []int
+// lookup is what is looked up for one text.
+type lookup struct {
+	field   uint8
+	key     uint16 // of a gram: its length is lengths[0]
+	seed    uint64
+	lengths []int // that occur, ascending
 }
+
+// residual is a rule that is run for every event: its posting and its program.
+type residual struct{ posting, entry uint32 }
 
 // setIndex is one set that rules look one text up in.
 type setIndex struct {
@@ -65,7 +69,8 @@ type limitIndex struct {
 // part is a text that rules look for within another, found by one gram of it.
 type part struct {
 	text   string
-	offset int // of the gram in the text
+	offset uint32 // of the gram in the text
+	list   list
 }
 
 // Numbers is a bit for each of an event's numbers that some rule looks at: the others need not be set.

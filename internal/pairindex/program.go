@@ -123,7 +123,7 @@ func (ps *programs) run(at uint32, ev *Event) uint16 {
 		case AtMost:
 			ok = ev.number(s.field) <= s.number
 		case NumberIs:
-			ok = ev.number(s.field) == s.number
+			ok = ev.Numbers[s.field&(MaxNumbers-1)] == s.number
 		case Prefix:
 			ok = strings.HasPrefix(ev.Texts[s.field], s.text)
 		case Suffix:

@@ -5,10 +5,22 @@ import "math/bits"
 // table is a hash table from texts, each of a kind and field, to numbers from 0 in the order in which they were added. A filter
 // before it, small enough to stay in a cache, answers for nearly every text that is not there.
 type table struct {
-	slots  []uint64 // high half of the hash, number + 1
-	keys   []uint16
-	texts  []string
-	filter []uint64
+	slots   []uint64 // high half of the hash, number + 1
+	entries []entry
+	filter  []uint64
+}
+
+// entry is a text of the table and where it leads to.
+type entry struct {
+	text string
+	list list
+	key  uint16
+}
+
+// list is a posting list: one posting, or where in the lists its length and its postings are.
+type list struct {
+	at   uint32
+	many bool
 }
 
 const (
@@ -70,13 +82,24 @@ func (t *table) has(h uint64) bool {
 	return t.filter[bit>>6&uint64(len(t.filter)-1)]>>(bit&63)&1 != 0
 }
 
-// find gives the number of a text, or -1.
-func (t *table) find(h uint64, key uint16, text string) int {
+// find gives the entry of a text, or nil.
+func (t *table) find(h uint64, key uint16, text string) *entry {
 	if !t.has(h) {
-		return -1
+		return nil
 	}
-	_, n := t.probe(h, key, text)
-	return n
+	mask := uint64(len(t.slots) - 1)
+	for i := h & mask; ; i = (i + 1) & mask {
+		s := t.slots[i]
+		if s == 0 {
+			return nil
+		}
+		if s>>32 != h>>32 {
+			continue
+		}
+		if e := &t.entries[uint32(s)-1]; e.key == key && e.text == text {
+			return e
+		}
+	}
 }
 
 func (t *table) probe(h uint64, key uint16, text string) (slot, number int) {
@@ -89,7 +112,7 @@ func (t *table) probe(h uint64, key uint16, text string) (slot, number int) {
 		if s>>32 != h>>32 {
 			continue
 		}
-		if n := int(uint32(s)) - 1; t.keys[n] == key && t.texts[n] == text {
+		if n := int(uint32(s)) - 1; t.entries[n].key == key && t.entries[n].text == text {
 			return int(i), n
 		}
 	}
@@ -97,14 +120,14 @@ func (t *table) probe(h uint64, key uint16, text string) (slot, number int) {
 
 // add gives the number of a text, which it adds where it is not there.
 func (t *table) add(h uint64, key uint16, text string) int {
-	if len(t.texts)*4 >= len(t.slots)*3 {
+	if len(t.entries)*4 >= len(t.slots)*3 {
 		t.grow()
 	}
 	slot, n := t.probe(h, key, text)
 	if n < 0 {
-		n = len(t.texts)
+		n = len(t.entries)
 		t.slots[slot] = h>>32<<32 | uint64(n+1)
-		t.keys, t.texts = append(t.keys, key), append(t.texts, text)
+		t.entries = append(t.entries, entry{text: text, key: key})
 	}
 	return n
 }
@@ -112,8 +135,8 @@ func (t *table) add(h uint64, key uint16, text string) int {
 func (t *table) grow() {
 	t.slots = make([]uint64, max(16, 2*len(t.slots)))
 	mask := uint64(len(t.slots) - 1)
-	for n, text := range t.texts {
-		h := hashOf(t.keys[n], text)
+	for n := range t.entries {
+		h := hashOf(t.entries[n].key, t.entries[n].text)
 		i := h & mask
 		for t.slots[i] != 0 {
 			i = (i + 1) & mask
@@ -128,15 +151,15 @@ func (t *table) seal() {
 		t.grow()
 	}
 	words := 1
-	for words*4 < len(t.texts) {
+	for words*4 < len(t.entries) {
 		words *= 2
 	}
 	t.filter = make([]uint64, words)
-	for n, text := range t.texts {
-		bit := hashOf(t.keys[n], text) >> 16
+	for n := range t.entries {
+		bit := hashOf(t.entries[n].key, t.entries[n].text) >> 16
 		t.filter[bit>>6&uint64(words-1)] |= 1 << (bit & 63)
 	}
-	t.keys, t.texts = trimmed(t.keys), trimmed(t.texts)
+	t.entries = trimmed(t.entries)
 }
 
 // key tells apart what lies in the table.
