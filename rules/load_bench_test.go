@@ -78,4 +78,3 @@ func loadRules(b testing.TB, l *Loader, prev *RuleSet) *RuleSet {
 	}
 	return set
 }
-

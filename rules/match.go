@@ -33,7 +33,8 @@ func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	if s == nil {
 		s = &search{}
 	}
-	lang.FillEvent(&s.event, cb, pair, rs.index.Numbers())
+	texts, numbers := rs.index.Needs()
+	lang.FillEvent(&s.event, cb, pair, texts, numbers)
 	s.hits = rs.index.Find(s.hits[:0], &s.event, &s.scratch)
 	if len(s.hits) > 0 {
 		dst = rs.decide(dst, s, cb, pair)

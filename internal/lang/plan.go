@@ -75,15 +75,24 @@ func nameOf(fields map[string]uint8, field uint8) string {
 	return ""
 }
 
-// FillEvent sets ev to what conditions see of one pair of the callback: the texts, and those numbers that have a bit in which.
-func FillEvent(ev *pairindex.Event, cb *callback.Callback, pair int, which uint32) {
+// FillEvent sets ev to what conditions see of one pair of the callback: the texts and numbers that have a bit in texts and numbers.
+func FillEvent(ev *pairindex.Event, cb *callback.Callback, pair int, textBits, numberBits uint32) {
 	p := &cb.Pairs[pair]
 	ev.Texts[fromAccount], ev.Texts[toAccount] = p.From, p.To
-	ev.Texts[callbackCommand], ev.Texts[clientIP] = cb.CallbackCommand, cb.ClientIP
-	ev.Texts[optPlatform], ev.Texts[requestID] = cb.OptPlatform, cb.RequestId
-	if which == 0 {
-		return
+	textBits |= lengthTexts(numberBits)
+	if textBits&^(1<<fromAccount|1<<toAccount) != 0 {
+		ev.Texts[callbackCommand], ev.Texts[clientIP] = cb.CallbackCommand, cb.ClientIP
+		ev.Texts[optPlatform], ev.Texts[requestID] = cb.OptPlatform, cb.RequestId
 	}
+	if numberBits != 0 {
+		fillNumbers(ev, cb, pair, numberBits)
+	}
+}
+
+// lengthTexts are the texts whose lengths are among the numbers.
+func lengthTexts(numberBits uint32) uint32 { return numberBits >> lengths & (1<<texts - 1) }
+
+func fillNumbers(ev *pairindex.Event, cb *callback.Callback, pair int, which uint32) {
 	ev.Numbers[sdkAppid] = cb.SdkAppid
 	ev.Numbers[pairCount] = int64(len(cb.Pairs))
 	ev.Numbers[pairIndex] = int64(pair)

@@ -102,16 +102,23 @@ func (b *builder) sketch(kind Kind, field uint8, text string) uint64 {
 	return hashOf(key(kind, field), text) & uint64(len(b.often)-1)
 }
 
-// need notes the numbers that a test looks at.
+// need notes the texts and numbers that a test looks at.
 func (b *builder) need(n *node) {
 	switch n.kind {
+	case Equal, Prefix, Suffix, Contains, InSet, pattern:
+		b.texts |= 1 << n.field
+	case sameText:
+		b.texts |= 1<<n.field | 1<<n.other
 	case NumberIs, AtLeast, AtMost:
 		if n.field < MaxNumbers {
 			b.needs |= 1 << n.field
+		} else {
+			b.texts |= 1 << (n.field - MaxNumbers)
 		}
 	case sameNumber, lessNumber:
 		b.needs |= 1<<n.field | 1<<n.other
 	case call:
+		b.texts |= 1<<MaxTexts - 1
 		b.needs |= uint32(n.number)
 	}
 }

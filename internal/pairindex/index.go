@@ -24,6 +24,7 @@ type Index struct {
 	always []residual // rules that no atom serves
 	entry  []uint32   // where each rule's program begins
 	stops  []uint64   // a bit for each rule that hides what comes after it
+	texts  uint32     // the texts that any test looks at
 	needs  uint32     // the numbers that any test looks at
 	valued uint32     // the numbers that are in byValue
 }
@@ -73,8 +74,8 @@ type part struct {
 	list   list
 }
 
-// Numbers is a bit for each of an event's numbers that some rule looks at: the others need not be set.
-func (x *Index) Numbers() uint32 { return x.needs }
+// Needs has a bit for each of an event's texts and numbers that some rule looks at: the others need not be set.
+func (x *Index) Needs() (texts, numbers uint32) { return x.texts, x.needs }
 
 // Len is the number of rules.
 func (x *Index) Len() int { return len(x.entry) }
