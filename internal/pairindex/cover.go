@@ -1,5 +1,7 @@
 package pairindex
 
+import "slices"
+
 // Atom is one thing that must hold, or one of several of which one must.
 type Atom struct {
 	Kind   Kind
@@ -11,6 +13,9 @@ type Atom struct {
 
 // maxAtoms bounds a cover: beyond it, running the rule for every event is the cheaper way.
 const maxAtoms = 4096
+
+// manyAtoms is how many are not worth comparing with each other.
+const manyAtoms = 64
 
 // cover is a set of atoms of which at least one holds wherever something is so. Without atoms, all tells whether it may be so
 // anywhere or nowhere.
@@ -40,7 +45,21 @@ func (p *planner) plan(f Formula) cover {
 	exact := c.yes.exact && !c.fail.all && len(c.fail.atoms) == 0
 	whole := either(c.yes, c.fail)
 	whole.exact = exact
+	if n := len(whole.atoms); n > 1 && n <= manyAtoms {
+		whole.atoms = distinct(whole.atoms)
+	}
 	return whole
+}
+
+// distinct drops repetitions: what makes a formula true is often what makes it reach a part that fails.
+func distinct(atoms []Atom) []Atom {
+	kept := atoms[:0:0]
+	for _, a := range atoms {
+		if !slices.Contains(kept, a) {
+			kept = append(kept, a)
+		}
+	}
+	return kept
 }
 
 func (p *planner) tree(nodes []node) covers {
