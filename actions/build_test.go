@@ -147,7 +147,7 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 		{"unknown type", "type: pobe", `a.yaml:1:7: there is no action type "pobe"; the types are other, probe`},
 		{"no type", "x: {type: probe}", "a.yaml:1:1: the action has no type; the types are other, probe"},
 		{"no mapping", "[type: probe]", "a.yaml:1:1: an action is a mapping with a type"},
-		{"unknown key", "tiemout: 3s", `a.yaml:2:1: unknown key "tiemout"`},
+		{"unknown key", "tiemout: 3s", `a.yaml:2:1: unknown key "tiemout"; did you mean timeout?; an action of type probe has `},
 		{"unknown nested key", "nested: {m: 1}", "a.yaml:2:10: unknown key"},
 		{"misspelt name in a template", "text: gone {{ Form_Account }}", "a.yaml:2:15: "},
 		{"in a block", "text: |\n  one\n  two {{ Form_Account }}", "a.yaml:4:10: "},
@@ -346,6 +346,14 @@ func TestRenderNamesTheFieldThatFails(t *testing.T) {
 	}
 }
 
+// A server may quote the password that it refused.
+func TestSecretWrittenOutInTheFileIsMasked(t *testing.T) {
+	i := mustBuild(t, "secret: wr0ng-password", Builder{})
+	if got := i.masked(errors.New("535 no such password: wr0ng-password")).Error(); got != "535 no such password: [secret]" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSecretIsNeverShown(t *testing.T) {
 	const value = "s3cr3t-value"
 	i := mustBuild(t, "secret: ${env:TOKEN}\ntext: ${env:TOKEN}\nurl: https://${env:TOKEN}.example/\ntree: ['${env:TOKEN}']\nto: ['${env:TOKEN}@b.example']",
@@ -402,7 +410,9 @@ func TestRunMasksAndSurvives(t *testing.T) {
 	if !errors.As(err, &p) || !strings.Contains(string(p.Stack), "probeAction") || strings.Contains(err.Error(), "goroutine") || IsPermanent(err) {
 		t.Errorf("a panic came out as %v", err)
 	}
-	if i.Close() != nil || i.Close() != nil || a.closed != 1 {
-		t.Errorf("closed %d times", a.closed)
+	for range 2 {
+		if err := i.Close(); err != nil || a.closed != 1 {
+			t.Errorf("closed %d times, %v", a.closed, err)
+		}
 	}
 }

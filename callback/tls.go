@@ -18,31 +18,27 @@ type TLSFiles struct {
 
 // TLS is what an HTTPS endpoint shows and asks for. It can be read anew while connections come in.
 type TLS struct {
-	files   TLSFiles
 	current atomic.Pointer[tls.Config]
 }
 
 // LoadTLS reads the files. It fails where one is missing or of no use: there is no endpoint rather than one that asks for less.
 func LoadTLS(files TLSFiles) (*TLS, error) {
-	t := &TLS{files: files}
-	if err := t.Reload(); err != nil {
+	t := &TLS{}
+	if err := t.Reload(files); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// Reload reads the files again. New connections see what they hold; after an error, what they held before.
-func (t *TLS) Reload() error {
-	config, err := t.files.load()
+// Reload reads files, the same as before or others. New connections see what they hold; after an error, what was held before.
+func (t *TLS) Reload(files TLSFiles) error {
+	config, err := files.load()
 	if err != nil {
 		return err
 	}
 	t.current.Store(config)
 	return nil
 }
-
-// Files gives the names of the files, so that they can be watched.
-func (t *TLS) Files() TLSFiles { return t.files }
 
 // Config gives a configuration for a server, which follows Reload.
 func (t *TLS) Config() *tls.Config {

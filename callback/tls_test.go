@@ -134,14 +134,14 @@ func TestTLS(t *testing.T) {
 
 		cert, key := own.server(t, "second")
 		write(t, dir, "server.pem", cert)
-		if err := loaded.Reload(); err == nil {
+		if err := loaded.Reload(files); err == nil {
 			t.Error("a certificate was loaded with another's key")
 		}
 		if _, name, err := postTLS(t, e.addr, &tls.Config{RootCAs: roots}); name != "first" {
 			t.Errorf("after a failed reload the certificate is %q, %v", name, err)
 		}
 		write(t, dir, "server.key", key)
-		if err := loaded.Reload(); err != nil {
+		if err := loaded.Reload(files); err != nil {
 			t.Fatal(err)
 		}
 		if _, name, err := postTLS(t, e.addr, &tls.Config{RootCAs: roots}); name != "second" {

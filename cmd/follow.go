@@ -21,12 +21,17 @@ import (
 type follower struct {
 	s     *service
 	path  string
-	print [sha256.Size]byte // of the files as they were last read
+	files []string          // that the configuration on disk is made of
+	print [sha256.Size]byte // of them, as they were last read
 }
 
 func newFollower(s *service, path string) *follower {
-	return &follower{s: s, path: path, print: fingerprint(s.cfg.Files())}
+	files := s.cfg.Files()
+	return &follower{s: s, path: path, files: files, print: fingerprint(files)}
 }
+
+// followEvery is how often the files are looked at, should the rules' poll be longer: those have a watch besides.
+const followEvery = 2 * time.Second
 
 // run looks at the files at every poll, and at SIGHUP, until ctx ends. A few small files cost less to read than a watch of their
 // folders costs to get right, and file systems that tell of no change are served too.
@@ -34,7 +39,7 @@ func (f *follower) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	tick := time.NewTicker(f.s.cfg.Poll)
+	tick := time.NewTicker(min(f.s.cfg.Poll, followEvery))
 	defer tick.Stop()
 	for seen := f.print; ; {
 		select {
@@ -42,14 +47,14 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		case <-hup:
 			f.s.log.Info("SIGHUP: reading the configuration and the rules")
-			f.apply()
+			f.apply(ctx)
 			if _, err := f.s.rules.Reload(ctx); err != nil && ctx.Err() == nil {
 				f.s.log.Error("the rules on disk were not taken", zap.Error(err))
 			}
 		case <-tick.C:
-			now := fingerprint(f.s.cfg.Files())
+			now := fingerprint(f.files)
 			if now != f.print && now == seen { // it has stood still for one poll
-				f.apply()
+				f.apply(ctx)
 			}
 			seen = now
 		}
@@ -57,8 +62,8 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 // apply takes over what can change while the service runs, and says what needs a restart.
-func (f *follower) apply() {
-	f.print = fingerprint(f.s.cfg.Files())
+func (f *follower) apply(ctx context.Context) {
+	f.print = fingerprint(f.files)
 	next, err := config.Load(f.path)
 	if err != nil {
 		for _, line := range problemLines(err) {
@@ -66,10 +71,12 @@ func (f *follower) apply() {
 		}
 		return
 	}
+	f.files = next.Files()
+	f.print = fingerprint(f.files)
 	f.s.mask.Add(next.SecretValues()...)
 	live, restart := config.Diff(f.s.cfg, next)
 	if len(live) > 0 {
-		if err := f.applyLive(next); err != nil {
+		if err := f.applyLive(ctx, next); err != nil {
 			f.s.log.Error("the configuration could not be applied", zap.Error(err))
 			return
 		}
@@ -80,19 +87,28 @@ func (f *follower) apply() {
 	}
 }
 
-// applyLive changes what Diff calls live: tokens, certificates, the log level. All that can fail comes first.
-func (f *follower) applyLive(next *config.Config) error {
-	if f.s.ports.tls != nil && next.Callback.TLS == f.s.cfg.Callback.TLS {
-		if err := f.s.ports.tls.Reload(); err != nil {
+// applyLive changes what Diff calls live. What needs a restart stays in s.cfg as it runs, so that it is told the next time too.
+func (f *follower) applyLive(ctx context.Context, next *config.Config) error {
+	s := f.s
+	applied := config.Applied(s.cfg, next)
+	if s.ports.tls != nil {
+		if err := s.ports.tls.Reload(tlsFiles(applied)); err != nil {
 			return fmt.Errorf("callback.tls: %w", err)
 		}
 	}
-	if err := f.s.verifier.SetApps(callbackApps(next)); err != nil {
+	if err := s.verifier.SetApps(callbackApps(applied)); err != nil {
 		return err
 	}
-	f.s.level.SetLevel(logLevel(next.Log))
-	// What needs a restart stays as it runs, so that it is told apart the next time too.
-	f.s.cfg.Callback.Apps, f.s.cfg.Log.Level = next.Callback.Apps, next.Log.Level
+	s.adminToken.Store(&applied.Admin.Token)
+	s.level.SetLevel(logLevel(applied.Log))
+	server := s.cfg.SMTP
+	s.cfg = applied
+	if applied.SMTP == server {
+		return nil
+	}
+	if err := s.rules.SetSMTP(ctx, applied.SMTP); err != nil && ctx.Err() == nil {
+		s.log.Error("the mail server applies once the rules on disk are mended", zap.Error(err))
+	}
 	return nil
 }
 

@@ -31,9 +31,9 @@ type ports struct {
 // listen opens both ports. Nothing is taken from them yet.
 func listen(cfg *config.Config) (*ports, error) {
 	p := &ports{path: cfg.Callback.Path}
-	if t := cfg.Callback.TLS; t != (config.TLS{}) {
+	if cfg.Callback.TLS.Cert != "" {
 		var err error
-		if p.tls, err = callback.LoadTLS(callback.TLSFiles{Cert: t.Cert, Key: t.Key, ClientCA: t.ClientCA}); err != nil {
+		if p.tls, err = callback.LoadTLS(tlsFiles(cfg)); err != nil {
 			return nil, fmt.Errorf("callback.tls: %w", err)
 		}
 	}
@@ -76,24 +76,26 @@ func (s *service) makePorts() error {
 	if err != nil {
 		return err
 	}
-	handler := callback.NewHandler(s.verifier, s.engine.Accept, callback.HandlerOptions{
-		Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback, Quarantine: s.quarantine,
-	})
+	options := callback.HandlerOptions{Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback}
+	if s.cfg.Keep.Quarantine > 0 {
+		options.Quarantine = s.quarantine
+	}
+	handler := callback.NewHandler(s.verifier, s.engine.Accept, options)
 	s.ports.callbackServer = callback.NewServer(handler, callback.ServerOptions{Wait: cb.Wait, TLS: s.ports.tls, Log: s.log})
 
-	token := s.cfg.Admin.Token.Reveal()
+	s.adminToken.Store(&s.cfg.Admin.Token)
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
-			Token: func() string { return token }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
+			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          zap.NewStdLog(s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
-	return nil
+	s.ports.adminServer.ErrorLog, err = zap.NewStdLogAt(s.log, zap.WarnLevel)
+	return err
 }
 
 // quarantine keeps a packet that was refused. That it can't be kept changes nothing for the sender.
@@ -113,6 +115,11 @@ func callbackApps(cfg *config.Config) []callback.App {
 		}
 	}
 	return apps
+}
+
+func tlsFiles(cfg *config.Config) callback.TLSFiles {
+	t := cfg.Callback.TLS
+	return callback.TLSFiles{Cert: t.Cert, Key: t.Key, ClientCA: t.ClientCA}
 }
 
 // adminHosts are the names that the admin port answers to where there is no token.

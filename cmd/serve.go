@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -73,6 +74,8 @@ type service struct {
 	verifier *callback.Verifier
 	ports    *ports
 	follower *follower
+
+	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
 
 // serve is the wiring, in one straight line: what fails, fails before a callback is taken.
@@ -85,9 +88,8 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.mask.Add(cfg.SecretValues()...)
 	s.log, s.level = newLogger(cfg.Log, stderr)
 	defer func() { _ = s.log.Sync() }() // stderr may be a terminal, which has nothing to sync
-	for _, w := range cfg.Warnings {
-		s.log.Warn(w.String())
-	}
+	s.warn(cfg.Warnings)
+	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	if s.store, err = openStore(ctx, cfg, s.log); err != nil {
@@ -107,6 +109,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
 		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
 	})
+
+	if err := s.engine.Load(ctx); err != nil {
+		return err
+	}
 
 	if s.ports, err = listen(cfg); err != nil {
 		return err
@@ -240,10 +246,20 @@ func (s *service) reloaded(r rules.Reload) {
 		}
 		return
 	}
-	for _, w := range r.Set.Warnings {
+	s.warn(r.Set.Warnings)
+	what := "rules loaded"
+	if !r.Swapped {
+		what = "the rules on disk are again the ones that run"
+	}
+	s.log.Info(what, zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Duration("took", r.Took))
+}
+
+// warn logs warnings, each with its place.
+func (s *service) warn(warnings rules.Problems) {
+	for _, w := range warnings {
+		w.Warning = false // the line's level says it
 		s.log.Warn(w.String())
 	}
-	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
 }
 
 // hello says where it listens, what it runs, and how to try it.
@@ -254,10 +270,13 @@ func (s *service) hello(w io.Writer) {
 	if len(app.Tokens) > 0 {
 		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
 	}
-	set := s.rules.Current()
+	set, note := s.rules.Current(), ""
+	if s.rules.State().LastGood {
+		note = " (the last good one, since what is on disk is broken)"
+	}
 	fmt.Fprintf(w, "callbacks  %s\n", url)
 	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
-	fmt.Fprintf(w, "rules      %s of %s, set %s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash)
+	fmt.Fprintf(w, "rules      %s of %s, set %s%s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash, note)
 	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, url, app.SdkAppid, token)
 }
 

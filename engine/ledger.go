@@ -31,6 +31,7 @@ type ledger struct {
 	quarantined atomic.Uint64
 
 	mu     sync.Mutex
+	loaded bool
 	totals Totals // this node's, as last stored; without the rules'
 	rules  ruleCounts
 	others Totals // of the other nodes, as last read
@@ -40,10 +41,16 @@ func newLedger(e *Engine) *ledger {
 	return &ledger{batcher: newBatcher[entry](maxEventBatch, eventLinger), e: e}
 }
 
-// load reads the totals of earlier runs. It tries until ctx ends.
+// load reads the totals of earlier runs, once. It tries until ctx ends.
 func (l *ledger) load(ctx context.Context) error {
+	l.mu.Lock()
+	loaded := l.loaded
+	l.mu.Unlock()
+	if loaded {
+		return nil
+	}
 	var own, others *Totals
-	ok := persist(ctx, func(ctx context.Context) (err error) {
+	ok := persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
 		own, others, err = l.e.Store.Totals(ctx)
 		return err
 	}, func(err error) { l.e.log.Warn("reading the counts from the store", zap.Error(err)) })
@@ -52,6 +59,7 @@ func (l *ledger) load(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.loaded = true
 	if own != nil {
 		l.totals, l.rules.stored = *own, own.Rules
 		l.totals.Rules = nil
@@ -99,7 +107,7 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 		return
 	}
 	next := l.after(events, refused, quarantined)
-	if !persist(ctx, func(ctx context.Context) error { return l.e.Store.Append(ctx, events, &next) }, func(err error) {
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return l.e.Store.Append(ctx, events, &next) }, func(err error) {
 		l.e.log.Warn("recording outcomes", zap.Int("events", len(events)), zap.Error(err))
 	}) {
 		l.refused.Add(refused)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"time"
@@ -35,11 +36,12 @@ type runner struct {
 	moved     time.Time // when an attempt last started or ended
 	breaker   breaker
 	limiter   *rate.Limiter
-	wake      *time.Timer     // for the limiter; nil where none is set
-	options   actions.Options // as last seen
-	took      time.Duration   // by an attempt, smoothed
-	room      time.Time       // when the delivery parked last is to come back
-	gone      time.Time       // since when the action is gone; zero where it is not
+	wake      *time.Timer       // for the limiter; nil where none is set
+	inst      *actions.Instance // as last seen; never run from here, since it may be closed
+	options   actions.Options   // its options
+	took      time.Duration     // by an attempt, smoothed
+	room      time.Time         // when the delivery parked last is to come back
+	gone      time.Time         // since when the action is gone; zero where it is not
 	status    ActionStatus
 }
 
@@ -113,6 +115,7 @@ func (r *runner) start(now time.Time) {
 			r.parkGone(now)
 			return
 		}
+		r.gone = time.Time{}
 		r.configure(current)
 		if !r.mayStart(now) || !r.e.work.start() {
 			return
@@ -152,10 +155,17 @@ func (r *runner) mayStart(now time.Time) bool {
 	return false
 }
 
-// configure takes over the action's options where they changed: pending deliveries run with the action as it is now.
+// configure takes over the action as it is configured now. What was learnt of it before it was edited says nothing any more.
 func (r *runner) configure(inst *actions.Instance) {
+	if r.inst == inst {
+		return
+	}
+	if r.inst != nil {
+		r.breaker, r.took, r.room = breaker{}, 0, time.Time{}
+	}
+	r.inst = inst
 	o := inst.Options
-	r.gone, r.status.Type = time.Time{}, inst.Type
+	r.status.Type = inst.Type
 	per := o.Rate.PerSecond
 	switch {
 	case per <= 0:
@@ -240,17 +250,18 @@ func (r *runner) parkGone(now time.Time) {
 		r.gone = now
 	}
 	why := fmt.Sprintf("no action is called %s any more; add it again, or discard the delivery", r.name)
-	span := goneSpan
+	known := goneSpan
 	if r.options.Concurrency > 0 {
-		span = r.options.Retry.For
+		known = r.options.Retry.For
 	}
 	wait := min(max(now.Sub(r.gone)/2, time.Second), maxAhead)
 	for _, d := range r.queue {
+		span := cmp.Or(d.Span, known)
 		if r.spanOver(d, now, span) {
 			r.bury(d, now, why)
 			continue
 		}
-		r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, now.Add(wait)), why)
+		r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))), why)
 	}
 	r.queue = nil
 }

@@ -50,7 +50,8 @@ func (rs *runners) patrol(now time.Time) {
 // configured lets the runners see a new rule set: those of actions that are gone are forgotten where they have nothing to do.
 func (rs *runners) configured(e *Engine, set *rules.RuleSet) {
 	for name, r := range rs.all() {
-		if _, ok := set.Action(name); !ok && r.remove() {
+		inst, ok := set.Action(name)
+		if !ok && r.remove() {
 			rs.mu.Lock()
 			delete(rs.byName, name)
 			delete(rs.busy, r)
@@ -58,6 +59,10 @@ func (rs *runners) configured(e *Engine, set *rules.RuleSet) {
 			continue
 		}
 		r.mu.Lock()
+		if ok {
+			r.gone = time.Time{}
+			r.configure(inst)
+		}
 		r.start(time.Now())
 		r.mu.Unlock()
 	}

@@ -115,15 +115,15 @@ func BenchmarkReload(b *testing.B) {
 	for _, layout := range []struct{ name, dir string }{{"files=1", one}, {"files=1000", many}} {
 		b.Run(layout.name, func(b *testing.B) {
 			l := loader(b, layout.dir)
-			prev := load2(b, l, nil)
+			prev := reload(b, l, nil)
 			for b.Loop() {
-				load2(b, l, prev)
+				reload(b, l, prev)
 			}
 		})
 	}
 }
 
-func load2(b *testing.B, l *Loader, prev *RuleSet) *RuleSet {
+func reload(b *testing.B, l *Loader, prev *RuleSet) *RuleSet {
 	set, err := l.Load(b.Context(), prev)
 	if err != nil || len(set.Rules) != 1000 {
 		b.Fatalf("%v", err)

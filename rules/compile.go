@@ -15,6 +15,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
 )
 
@@ -199,6 +200,9 @@ func (c *compiler) builder(f *File) actions.Builder {
 		in := c.reader.read(path)
 		return in.data, in.err
 	}
+	if len(c.Permit.Files) > 0 {
+		env.LogFolder = c.Permit.Files[0]
+	}
 	return actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous}
 }
 
@@ -307,7 +311,7 @@ func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	switch {
 	case c.places[name{"action", ref.name}].file == nil:
 		if !c.inBroken(ref.name) {
-			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, suggest(ref.name, c.known))
+			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, nearword.Hint(ref.name, c.known))
 		}
 		return ""
 	case slices.Contains(r.Actions, ref.name):

@@ -66,7 +66,6 @@ type walker struct {
 	may     []string
 	exclude []string
 	seen    map[string]bool // files of the roots before: one that two roots reach is read once
-	start   int
 }
 
 func (w *walker) problemf(name, format string, args ...any) {
@@ -96,9 +95,11 @@ func (w *walker) root() {
 	case info.IsDir():
 		w.dir = real
 		w.roots = append(w.roots, real)
-		w.start = len(w.files)
+		before := len(w.files)
 		w.folder(real, "", []string{real})
-		slices.SortFunc(w.files[w.start:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
+		slices.SortFunc(w.files[before:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
+	case info.Mode().IsRegular() && isTestFile(filepath.Base(abs)):
+		// check rules/*.yaml names the rule tests too.
 	case info.Mode().IsRegular():
 		w.dir, w.abs = filepath.Dir(real), filepath.Dir(abs)
 		w.roots = append(w.roots, resolveAll([]string{w.dir, w.abs})...)
@@ -190,11 +191,16 @@ func (w *walker) name(rel string) string { return filepath.Join(w.given, filepat
 
 // isRulesFile tells by its name whether a file below the rules folder is a rules file.
 func isRulesFile(name string) bool {
-	stem, ok := strings.CutSuffix(name, ".yaml")
-	if !ok {
-		stem, ok = strings.CutSuffix(name, ".yml")
-	}
-	return ok && !strings.HasPrefix(name, ".") && !strings.HasSuffix(stem, "_test")
+	return isYAML(name) && !strings.HasPrefix(name, ".") && !isTestFile(name)
+}
+
+func isYAML(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+// isTestFile tells by its name whether a file holds rule tests.
+func isTestFile(name string) bool {
+	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
 }
 
 // kind names what is no regular file.

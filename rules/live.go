@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aftermath-rules/aftermath/actions"
 )
 
 // LiveOptions are what Live needs besides a Loader.
@@ -134,6 +136,19 @@ func (l *Live) Reload(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	return l.reload(ctx)
+}
+
+// SetSMTP changes the mail server that is lent to actions, and compiles the rules with it. The error says what is wrong on disk; the
+// set from before runs on then, and the next one uses the new server.
+func (l *Live) SetSMTP(ctx context.Context, server actions.SMTP) error {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	l.loader.Env.SMTP = server
+	l.tried.valid, l.running.valid = false, false
+	_, err := l.refresh(ctx)
+	return err
 }
 
 func (l *Live) reload(ctx context.Context) (changed bool, err error) {

@@ -88,7 +88,7 @@ func startServer(t testing.TB, o serverOptions) *mailServer {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(l) }()
-	t.Cleanup(func() { server.Close(); <-done })
+	t.Cleanup(func() { l.Close(); server.Close(); <-done }) // a server that has not begun to serve closes no listener
 	return m
 }
 

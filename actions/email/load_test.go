@@ -33,7 +33,7 @@ func TestLoadErrors(t *testing.T) {
 		{"no sender", "to: [a@example.com]\ntext: x\nhost: mail.example.com", actions.SMTP{}, 1, "smtp.from in aftermath.yaml"},
 		{"a bad sender in the configuration", "to: [a@example.com]\ntext: x", actions.SMTP{Host: "h", From: "nobody"}, 1, "smtp.from in aftermath.yaml"},
 		{"encryption misspelt", ok + "tls: startls", actions.SMTP{}, 6, "starttls"},
-		{"encryption misspelt in a section", ok + "smtp:\n  tls: ssl", actions.SMTP{}, 1, "starttls, implicit, none"},
+		{"encryption misspelt in a section", ok + "smtp:\n  tls: ssl", actions.SMTP{}, 7, "starttls, implicit, none"},
 		{"encryption misspelt in the configuration", ok, actions.SMTP{TLS: "ssl"}, 1, "starttls, implicit, none"},
 		{"no host's name", ok[:strings.Index(ok, "host")] + "from: b@example.com\nhost: unix:///tmp/x", actions.SMTP{}, 5, "no name or address"},
 		{"a port", ok + "port: 70000", actions.SMTP{}, 6, "no port"},

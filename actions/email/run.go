@@ -63,7 +63,8 @@ func (a *attempt) send(ctx context.Context, recipient string) error {
 	}
 	var refused *textproto.Error
 	if !errors.As(err, &refused) {
-		a.hangUp()
+		a.session.abort()
+		a.session = nil
 		a.why[recipient] = plain(ctx, err)
 		return ctx.Err()
 	}

@@ -44,7 +44,11 @@ func newServer(c Config, env actions.Env) (*server, error) {
 	case strings.ContainsAny(s.host, "/@ \t\r\n"):
 		return nil, fieldError("host", "%q is no name or address of a mail server", s.host)
 	case s.tls != starttls && s.tls != implicit && s.tls != none:
-		return nil, fieldError("tls", "%q is none of starttls, implicit, none", s.tls)
+		field := "tls"
+		if c.TLS == "" && c.SMTP.TLS != "" {
+			field = "smtp.tls"
+		}
+		return nil, fieldError(field, "%q is none of starttls, implicit, none", s.tls)
 	case s.port < 0 || s.port > 65535:
 		return nil, fieldError("port", "%d is no port", s.port)
 	case s.port == 0 && s.tls == implicit:

@@ -156,6 +156,12 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
+// abort ends the connection as it is: in the middle of a mail a goodbye would end the mail, and have it sent in part.
+func (s *session) abort() {
+	s.unhook()
+	s.conn.Close()
+}
+
 // plain says in plain words why there was no answer.
 func plain(ctx context.Context, err error) string {
 	var timeout net.Error

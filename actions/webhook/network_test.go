@@ -375,7 +375,7 @@ func TestLoadErrors(t *testing.T) {
 		line       int
 		want       string
 	}{
-		{"no url", "method: POST", 2, "url: is missing"},
+		{"no url", "method: POST", 2, "url is missing"},
 		{"a method", at + "method: BREW", 3, "method"},
 		{"a body that can't be sent", at + "method: GET\nbody: {a: 1}", 4, "GET"},
 		{"a signature header", at + "headers: {Webhook-ID: x}", 3, "Webhook-Id is set by aftermath"},

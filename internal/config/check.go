@@ -22,7 +22,7 @@ import (
 const (
 	senderWaits = 2 * time.Second // how long Chat waits for an answer
 	largestBody = 7 << 20         // what the store takes in one piece, with room for the query
-	leastDisk   = 1 << 20
+	leastDisk   = 64 << 20        // what the store's streams need together
 	longest     = 10 * 365 * 24 * time.Hour
 )
 
@@ -41,8 +41,8 @@ func (l *loader) check(c *Config) {
 
 func (l *loader) checkCallback(c *Callback) {
 	l.address(c.Listen, "callback", "listen")
-	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "?# \t\r\n") {
-		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no ?, # or space")
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "%?# \t\r\n") {
+		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no %%, ?, # or space; it is compared with the decoded path")
 	}
 	t, at := c.TLS, func(key string) *yaml.Node { return l.at("callback", "tls", key) }
 	switch {
@@ -52,6 +52,8 @@ func (l *loader) checkCallback(c *Callback) {
 		l.problem(at("key"), "key needs its certificate: cert is missing")
 	case t.ClientCA != "" && t.Cert == "":
 		l.problem(at("client_ca"), "client_ca needs HTTPS: cert and key are missing")
+	case t.ClientCA == "" && l.has("callback", "tls", "client_ca"):
+		l.problem(at("client_ca"), "client_ca is empty: name the CA's file, or leave the key out to ask for no client certificate")
 	case t == TLS{} && l.has("callback", "tls"):
 		l.problem(l.at("callback", "tls"), "tls needs cert and key")
 	}
@@ -62,7 +64,7 @@ func (l *loader) checkCallback(c *Callback) {
 	if c.Wait <= 0 || c.Wait >= senderWaits {
 		l.problem(l.at("callback", "wait"), "callback.wait must be more than 0 and less than 2s: Chat waits no longer for the answer")
 	}
-	l.duration(c.Dedupe, 0, 24*time.Hour, "callback", "dedupe")
+	l.duration(c.Dedupe, 0, 7*24*time.Hour, "callback", "dedupe")
 }
 
 func (l *loader) checkApps(apps []App) {
@@ -131,13 +133,20 @@ func (l *loader) checkNATS(c *Config) {
 	if c.NATS.Partitions < 1 || c.NATS.Partitions > 64 {
 		l.problem(l.at("nats", "partitions"), "nats.partitions must be from 1 to 64")
 	}
+	if c.NATS.Partitions > 1 {
+		l.checks.Warnf(l.at("nats", "partitions"), "nats.partitions: this version keeps one accept stream, whatever the number")
+	}
+	if c.NATS.Spool && l.has("nats", "spool") {
+		l.checks.Warnf(l.at("nats", "spool"), "nats.spool: this version refuses what the cluster doesn't take, and spools nothing")
+	}
 }
 
 func (l *loader) checkKeep(c *Config) {
-	l.duration(c.Keep.Callbacks, time.Minute, longest, "keep", "callbacks")
-	l.duration(c.Keep.Deliveries, time.Minute, longest, "keep", "deliveries")
-	if c.Keep.Callbacks >= time.Minute && c.Callback.Dedupe > c.Keep.Callbacks {
-		l.problem(l.at("callback", "dedupe"), "callback.dedupe is longer than callbacks are kept (keep.callbacks)")
+	l.duration(c.Keep.Callbacks, time.Second, longest, "keep", "callbacks")
+	l.duration(c.Keep.Deliveries, time.Second, longest, "keep", "deliveries")
+	if c.Keep.Callbacks >= time.Second && c.Callback.Dedupe > c.Keep.Callbacks {
+		l.checks.Warnf(l.at("keep", "callbacks"), "callbacks are kept for less than callback.dedupe (%s): after a restart fewer repeats are recognised",
+			short(c.Callback.Dedupe))
 	}
 	if c.Keep.Disk < leastDisk {
 		l.problem(l.at("keep", "disk"), "keep.disk must be at least %s", strictyaml.Size(leastDisk))
@@ -174,8 +183,8 @@ func (l *loader) checkSMTP(c *Config) {
 		return
 	}
 	s, at := c.SMTP, func(key string) *yaml.Node { return l.at("smtp", key) }
-	if s.Host == "" {
-		l.problem(at("host"), "smtp.host must name the mail server")
+	if s.Host == "" || strings.ContainsAny(s.Host, "/@ \t\r\n") {
+		l.problemUnlessSecret(s.Host, at("host"), "smtp.host must name the mail server, such as smtp.example.com; its port is smtp.port")
 	}
 	if l.has("smtp", "port") && (s.Port < 1 || s.Port > 65535) {
 		l.problem(at("port"), "smtp.port must be from 1 to 65535")
@@ -219,12 +228,19 @@ func (l *loader) duration(d, least, most time.Duration, at ...any) {
 // short writes a duration as people do: 24h, not 24h0m0s.
 func short(d time.Duration) string {
 	switch {
-	case d >= 365*24*time.Hour:
+	case d > 24*time.Hour && d%(24*time.Hour) == 0:
 		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
 	case d == 0:
 		return "0"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func (l *loader) oneOf(value, allowed string, at ...any) {

@@ -8,15 +8,30 @@ import (
 	"strings"
 )
 
-// live are the keys whose change applies to a process that runs, with all keys below them. A mail server's settings are lent to
-// actions, and so apply when the rules are compiled again.
+// live are the keys whose change applies to a process that runs, with all keys below them: what Applied takes over. A mail
+// server's settings are lent to actions, and so apply when the rules are compiled again.
 func live(key string) bool {
-	for _, prefix := range []string{"callback.tls", "admin.token", "log.level", "smtp"} {
-		if key == prefix || strings.HasPrefix(key, prefix+".") {
+	for _, prefix := range []string{"callback.apps", "callback.tls", "admin.token", "log.level", "smtp"} {
+		if key == prefix || strings.HasPrefix(key, prefix+".") || strings.HasPrefix(key, prefix+"[") {
 			return true
 		}
 	}
-	return strings.HasPrefix(key, "callback.apps") && strings.HasSuffix(key, ".tokens")
+	return false
+}
+
+// turnsHTTPS tells whether the callback port changes from HTTP to HTTPS, or back: that is no file of certificates, but another server.
+func turnsHTTPS(old, new *Config) bool {
+	return (old.Callback.TLS.Cert == "") != (new.Callback.TLS.Cert == "")
+}
+
+// Applied gives old with new's values of all keys that Diff calls live: how a process is configured that has taken them over.
+func Applied(old, new *Config) *Config {
+	c := *old
+	c.Callback.Apps, c.Admin.Token, c.Log.Level, c.SMTP = new.Callback.Apps, new.Admin.Token, new.Log.Level, new.SMTP
+	if !turnsHTTPS(old, new) {
+		c.Callback.TLS, c.sources.pem = new.Callback.TLS, new.sources.pem
+	}
+	return &c
 }
 
 // Diff names the keys in which two configurations differ: those that can be applied to a running process, and those that need a
@@ -27,8 +42,7 @@ func Diff(old, new *Config) (live, restart []string) {
 	if !maps.Equal(old.sources.pem, new.sources.pem) {
 		d.note("callback.tls")
 	}
-	if (old.sources.tls == nil) != (new.sources.tls == nil) {
-		// The port itself turns from HTTP to HTTPS, or back: no file of certificates, but another server.
+	if turnsHTTPS(old, new) {
 		d.live = slices.DeleteFunc(d.live, func(key string) bool { return strings.HasPrefix(key, "callback.tls") })
 		d.restart = append(d.restart, "callback.tls")
 	}

@@ -23,9 +23,9 @@ log: {level: info, format: json}
 		{name: "the apps' order", replace: before[1:strings.Index(before, "smtp:")],
 			with: "callback: {listen: \"127.0.0.1:1\", apps: [{sdkappid: 2, tokens: [\"${file:secret}\"]}, {sdkappid: 1, tokens: [t0ken]}]}\n"},
 		{name: "a token", replace: "[t0ken]", with: "[t0ken, new-token]", live: "callback.apps[1].tokens"},
-		{name: "an app", replace: "{sdkappid: 1, ", with: "{sdkappid: 3, ", restart: "callback.apps"},
+		{name: "an app", replace: "{sdkappid: 1, ", with: "{sdkappid: 3, ", live: "callback.apps"},
 		{name: "an app and a token", replace: "{sdkappid: 1, tokens: [t0ken]}", with: "{sdkappid: 1, tokens: [n3w]}, {sdkappid: 4, tokens: [t0ken]}",
-			live: "callback.apps[1].tokens", restart: "callback.apps"},
+			live: "callback.apps[1].tokens callback.apps"},
 		{name: "log level", replace: "info", with: "debug", live: "log.level"},
 		{name: "log format", replace: "json", with: "console", restart: "log.format"},
 		{name: "the admin token", replace: "${env:TOKEN}", with: "another", live: "admin.token"},
@@ -44,6 +44,11 @@ log: {level: info, format: json}
 			}
 			if got := strings.Join(restart, " "); got != test.restart {
 				t.Errorf("restart: got %q, want %q", got, test.restart)
+			}
+			next := load(t, path)
+			live, restart = Diff(Applied(old, next), next)
+			if got := strings.Join(restart, " "); len(live) > 0 || got != test.restart {
+				t.Errorf("once the live keys were applied: live %q, restart %q", live, restart)
 			}
 		})
 	}

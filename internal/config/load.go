@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -35,8 +34,7 @@ type sources struct {
 	env    []string          // variables
 	files  []string          // absolute paths of secrets
 	values []string          // of secrets
-	tls    *tls.Config       // of the callback port; nil for plain HTTP
-	pem    map[string]string // what it was made of, by path
+	pem    map[string]string // the callback port's certificates and keys, by path
 }
 
 // Load reads aftermath.yaml at path. The error is strictyaml.Problems, everything that is wrong with it at its place; a Config
@@ -129,7 +127,7 @@ func (l *loader) config() *Config {
 		l.checks.Warnf(l.root(), "the value of %s is too short to be masked in logs: use one of %d characters or more", name, secrets.MinMasked)
 	}
 	if l.needs("callback") {
-		l.loadTLS(c)
+		l.checkTLS(c)
 	}
 	return c
 }

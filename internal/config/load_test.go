@@ -120,9 +120,6 @@ func TestDefaults(t *testing.T) {
 	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0].Message, "unsigned callbacks are accepted") {
 		t.Error(got.Warnings)
 	}
-	if got.ServerTLS() != nil {
-		t.Error("there is TLS")
-	}
 }
 
 func TestEveryKeyIsRead(t *testing.T) {

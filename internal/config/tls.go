@@ -3,7 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"path/filepath"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -11,53 +11,37 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/secrets"
 )
 
-// ServerTLS is how the callback port speaks TLS, made of the files as they were when the configuration was loaded; nil for plain
-// HTTP.
-func (c *Config) ServerTLS() *tls.Config { return c.sources.tls.Clone() }
-
-// loadTLS reads the certificate, its key and the client CA, and reports what is wrong with them: a server that started without its
-// CA would let everybody in.
-func (l *loader) loadTLS(c *Config) {
+// checkTLS reads the certificate, its key and the client CA, and reports what is wrong with them: a server that started without
+// its CA would let everybody in.
+func (l *loader) checkTLS(c *Config) {
 	section := c.Callback.TLS
 	if section.Cert == "" || section.Key == "" {
 		return
 	}
-	pem := map[string]string{}
+	c.sources.pem = map[string]string{}
 	readable := func(key, path string) []byte {
 		data, err := new(secrets.Resolver).ReadFile(path)
 		if err != nil {
-			l.problem(l.at("callback", "tls", key), "%s: %v", key, err)
+			l.problem(l.at("callback", "tls", key), "%s: %s: %v", key, filepath.Base(path), err)
 		}
-		pem[path] = string(data)
+		c.sources.pem[path] = string(data)
 		return data
 	}
 	cert, key := readable("cert", section.Cert), readable("key", section.Key)
-	server := &tls.Config{MinVersion: tls.VersionTLS12}
 	if cert != nil && key != nil {
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			l.problem(l.at("callback", "tls", "cert"), "cert and key: %v", err)
 		} else {
-			server.Certificates = []tls.Certificate{pair}
 			l.warnExpired(l.at("callback", "tls", "cert"), pair.Leaf)
 		}
 	}
 	if section.ClientCA != "" {
-		pool, err := authorities(readable("client_ca", section.ClientCA))
-		if err != nil {
-			l.problem(l.at("callback", "tls", "client_ca"), "client_ca: %v", err)
+		ca := readable("client_ca", section.ClientCA)
+		if ca != nil && !x509.NewCertPool().AppendCertsFromPEM(ca) {
+			l.problem(l.at("callback", "tls", "client_ca"), "client_ca: there is no certificate in %s", filepath.Base(section.ClientCA))
 		}
-		server.ClientCAs, server.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	}
-	c.sources.tls, c.sources.pem = server, pem
-}
-
-func authorities(pem []byte) (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("there is no certificate in the file")
-	}
-	return pool, nil
 }
 
 func (l *loader) warnExpired(n *yaml.Node, leaf *x509.Certificate) {

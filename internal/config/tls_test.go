@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aftermath-rules/aftermath/callback"
 )
 
 // issue writes a self-signed certificate and its key to name.pem and name.key.
@@ -57,6 +59,11 @@ func TestClientCertificateIsRequired(t *testing.T) {
 	client := issue(t, dir, "client", time.Now().Add(time.Hour))
 	stranger := issue(t, dir, "stranger", time.Now().Add(time.Hour))
 	c := load(t, path)
+	section := c.Callback.TLS
+	port, err := callback.LoadTLS(callback.TLSFiles{Cert: section.Cert, Key: section.Key, ClientCA: section.ClientCA})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for name, test := range map[string]struct {
 		certs []tls.Certificate
@@ -67,7 +74,7 @@ func TestClientCertificateIsRequired(t *testing.T) {
 		"another's":    {[]tls.Certificate{stranger}, false},
 		"the server's": {[]tls.Certificate{server}, false},
 	} {
-		if err := handshake(t, c.ServerTLS(), server.Leaf, test.certs); (err == nil) != test.ok {
+		if err := handshake(t, port.Config(), server.Leaf, test.certs); (err == nil) != test.ok {
 			t.Errorf("with %s certificate: %v", name, err)
 		}
 	}

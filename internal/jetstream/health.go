@@ -40,9 +40,13 @@ type health struct {
 }
 
 type failure struct {
-	since time.Time
-	err   error
+	since, last time.Time
+	err         error
 }
+
+// forgetAfter is how long a failed write says something of the store, where none was tried since: a node that is taken out of
+// service because of it would never get the callback that shows that all is well again.
+const forgetAfter = 5 * time.Second
 
 // note takes down how a write ended.
 func (s *Store) note(stream string, err error) {
@@ -66,7 +70,7 @@ func (s *Store) note(stream string, err error) {
 	if !ok {
 		f.since = time.Now()
 	}
-	f.err = err
+	f.last, f.err = time.Now(), err
 	h.failing[stream] = f
 }
 
@@ -141,10 +145,16 @@ func (h *health) error() string {
 	return ""
 }
 
+// seen takes down what a look at the streams found. It was possible, so the server answers.
 func (h *health) seen(journal jetstream.StreamState, later, waiting uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.journal, h.later, h.waiting = journal, later, waiting
+	for stream, f := range h.failing {
+		if time.Since(f.last) > forgetAfter {
+			delete(h.failing, stream)
+		}
+	}
 }
 
 // sick says whether it is time to start the embedded server anew.
@@ -171,7 +181,7 @@ func (h *health) healed(now time.Time, err error) {
 	if err == nil {
 		h.failing = nil
 	} else if h.failing[acceptStream].err != nil {
-		h.failing[acceptStream] = failure{since: h.failing[acceptStream].since, err: err}
+		h.failing[acceptStream] = failure{since: h.failing[acceptStream].since, last: now, err: err}
 	}
 }
 

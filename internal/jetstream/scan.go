@@ -57,7 +57,7 @@ func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFr
 	if req.NextFor == "" {
 		req.NextFor = ">" // skips what was deleted
 	}
-	if !from.since.IsZero() {
+	if from.since.After(time.Unix(0, 0)) { // the server can't count further back
 		req.Seq, req.StartTime = 0, &from.since
 	}
 	for req.StartTime != nil || req.Seq <= end {

@@ -87,9 +87,9 @@ func (s *Store) open(ctx context.Context) error {
 			s.o.Node = nuid.Next()
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, startDeadline)
+	starting, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
-	ss, err := openSession(ctx, s.o)
+	ss, err := openSession(starting, s.o)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func TestSyntaxErrors(t *testing.T) {
 		{"first line", "}\n", 1, ""},
 		{"windows line ends", "a: 1\r\nb: [1\r\nc: 2\r\n", 2, ""},
 		{"a secret in a list", "a: 1\ntokens: [${env:A}]\n", 2, "quote each ${…}"},
+		{"no space behind the colon", "rules:\n  - name: a\n    condition:Mutual\n    actions: [x]\n", 3, "a space is missing"},
+		{"a quote within a quoted text", "a: 1\nb: 'it's'\nc: 2\n", 2, "end with the next one"},
+		{"text behind a quoted one", "a: 1\nb: \"x\" y\nc: 2\n", 2, "end with the next one"},
 		{"no line end at the end", "a: 1\nb: \"x", 2, "not closed"},
 	}
 	for _, test := range tests {

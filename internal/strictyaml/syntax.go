@@ -121,7 +121,10 @@ func (r *lineReader) Read(p []byte) (int, error) {
 
 const quoteHint = "quote the whole value, or write it on the next line below `|`"
 
-var keyAndValue = regexp.MustCompile(`^[ \t]*(?:- +)*[\w.-]+:[ \t]+(\S.*)$|^[ \t]*- +(\S.*)$`)
+var (
+	keyAndValue     = regexp.MustCompile(`^[ \t]*(?:- +)*[\w.-]+:[ \t]+(\S.*)$|^[ \t]*- +(\S.*)$`)
+	keyWithoutSpace = regexp.MustCompile(`^[ \t]*[\w.-]+:[^\s:/]`)
+)
 
 // syntaxHint says what to do about a line that YAML stumbled over, where that can be told from the line alone.
 func syntaxHint(line string) string {
@@ -130,6 +133,9 @@ func syntaxHint(line string) string {
 	}
 	m := keyAndValue.FindStringSubmatch(line)
 	if m == nil {
+		if keyWithoutSpace.MatchString(line) {
+			return "a space is missing behind the colon"
+		}
 		return ""
 	}
 	value := strings.TrimRight(m[1]+m[2], " \t")
@@ -143,6 +149,9 @@ func syntaxHint(line string) string {
 		}
 		return "the value begins with a quote, and YAML takes it to end with the next one: " + quoteHint
 	case '[', '{', ']', '}', '!', '&', '*', '%', '@', '`', '|', '>', ',':
+		if _, _, err := compose(strings.NewReader(value)); err == nil {
+			return "" // it is sound by itself, so that the trouble lies elsewhere, such as in the line's indentation
+		}
 		return "YAML does not take what begins with `" + value[:1] + "` for a text: if it is one, " + quoteHint
 	}
 	if strings.Contains(value, ": ") || strings.HasSuffix(value, ":") {

@@ -24,7 +24,7 @@ func ParseDuration(s string) (time.Duration, error) {
 			return 0, nil
 		}
 		if err != nil || !ok {
-			if err == nil && unit == "" {
+			if err == nil && digits == len(rest) {
 				return 0, fmt.Errorf("the duration %q has no unit: write %ss for seconds", s, s)
 			}
 			return 0, fmt.Errorf("%q is no duration: write one such as 500ms, 1m30s, 12h or 7d", s)

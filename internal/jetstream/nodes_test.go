@@ -1,0 +1,88 @@
+package jetstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/engine/storetest"
+	"github.com/aftermath-rules/aftermath/internal/jetstream"
+)
+
+// TestTwoNodes has two nodes on one cluster: each pack is read by one of them, a callback that both stored is a repeat once, and
+// each knows the other's totals.
+func TestTwoNodes(t *testing.T) {
+	url := newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()
+	var nodes []*jetstream.Store
+	for range 2 {
+		nodes = append(nodes, open(t, jetstream.Options{Dir: t.TempDir(), URL: url}))
+	}
+	ctx := ctxFor(t, time.Minute)
+	const n = 40
+	for i := range n {
+		for _, s := range nodes {
+			if err := s.Accept(ctx, storetest.NewRecord(fmt.Sprint("same", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first, repeats, read := make(map[engine.Key]int), 0, make(map[uint64]int)
+	by := make([]int, len(nodes))
+	for len(read) < 2*n {
+		before := len(read)
+		for i, s := range nodes {
+			wait, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			p, err := s.NextPack(wait)
+			cancel()
+			if errors.Is(err, context.DeadlineExceeded) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			by[i]++
+			read[p.Seq]++
+			for _, r := range p.Records {
+				if r.Repeat {
+					repeats++
+				} else {
+					first[r.Key]++
+				}
+			}
+			p.Ack()
+		}
+		if len(read) == before && ctx.Err() != nil {
+			t.Fatalf("only %d of %d packs are read", len(read), 2*n)
+		}
+	}
+	for seq, times := range read {
+		if times != 1 {
+			t.Errorf("pack %d was read %d times", seq, times)
+		}
+	}
+	if len(first) != n || repeats != n {
+		t.Errorf("%d callbacks and %d repeats, want %d each", len(first), repeats, n)
+	}
+	if by[0] == 0 || by[1] == 0 {
+		t.Logf("one node read everything: %v", by)
+	}
+	for i, s := range nodes {
+		if err := s.Append(ctx, nil, &engine.Totals{Done: uint64(i + 1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, others, err := nodes[0].Totals(ctx)
+	if err != nil || own.Done != 1 || others.Done != 2 {
+		t.Errorf("totals %+v and %+v, %v", own, others, err)
+	}
+	for _, s := range nodes {
+		if st := s.Status(); st.Damage != "" || st.Kind != "nats" {
+			t.Errorf("status %+v", st)
+		}
+	}
+}

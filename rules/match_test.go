@@ -1,0 +1,43 @@
+package rules
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/lang"
+)
+
+func TestFillVars(t *testing.T) {
+	cb := packet(t, "SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&ClientIP=127.0.0.1&OptPlatform=iOS&RequestId=r-1",
+		`{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"a","To_Account":"b"},{"From_Account":"c","To_Account":"c"},{"From_Account":"b","To_Account":"a"}]}`)
+	v := lang.Vars{RuleName: "left over"}
+	FillVars(&v, cb, 2)
+	want := lang.Vars{
+		Pair: callback.Pair{From: "b", To: "a"}, CallbackCommand: "Sns.CallbackFriendDelete", ClientIP: "127.0.0.1", OptPlatform: "iOS",
+		RequestId: "r-1", SdkAppid: 1400000000, PairCount: 3, PairIndex: 2, Mutual: true, Time: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC),
+	}
+	if diff := cmp.Diff(want, v); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if FillVars(&v, cb, 1); v.Mutual {
+		t.Error("an account's pair with itself is no mutual one")
+	}
+}
+
+func TestExplain(t *testing.T) {
+	f, err := Parse("r.yaml", []byte("rules:\n  - name: r\n    condition: From_Account == \"a\" && PairCount > 1\n    actions: [{type: note, message: hi}]\n    enabled: false\n"))
+	must(t, err)
+	set, err := Compile([]*File{f}, Options{Registry: registry(t)})
+	must(t, err)
+	r, ok := set.Rule("r")
+	if !ok {
+		t.Fatal("there is no rule r")
+	}
+	parts := r.Explain(packet(t, "SdkAppid=1", `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"a","To_Account":"b"}]}`), 0)
+	if len(parts) < 3 || parts[0].Value != false || parts[0].Depth != 0 {
+		t.Errorf("the whole comes first, and is false: %+v", parts)
+	}
+}
