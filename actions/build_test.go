@@ -402,7 +402,9 @@ func TestRunMasksAndSurvives(t *testing.T) {
 	if !errors.As(err, &p) || !strings.Contains(string(p.Stack), "probeAction") || strings.Contains(err.Error(), "goroutine") || IsPermanent(err) {
 		t.Errorf("a panic came out as %v", err)
 	}
-	if i.Close() != nil || i.Close() != nil || a.closed != 1 {
-		t.Errorf("closed %d times", a.closed)
+	for range 2 {
+		if err := i.Close(); err != nil || a.closed != 1 {
+			t.Errorf("closed %d times, %v", a.closed, err)
+		}
 	}
 }

@@ -78,11 +78,11 @@ func (b *batcher[T]) lingerFor(stop <-chan struct{}) {
 }
 
 // persist calls f until it gives no error or ctx ends, with growing pauses; it tells whether f succeeded. Each call gets its own
-// deadline. failed is told of every error.
-func persist(ctx context.Context, f func(context.Context) error, failed func(error)) bool {
+// deadline, most. failed is told of every error.
+func persist(ctx context.Context, most time.Duration, f func(context.Context) error, failed func(error)) bool {
 	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
 	for pause := shortest; ; pause = min(2*pause, longest) {
-		call, cancel := context.WithTimeout(ctx, storeTimeout)
+		call, cancel := context.WithTimeout(ctx, most)
 		err := f(call)
 		cancel()
 		if err == nil {

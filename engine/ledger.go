@@ -43,7 +43,7 @@ func newLedger(e *Engine) *ledger {
 // load reads the totals of earlier runs. It tries until ctx ends.
 func (l *ledger) load(ctx context.Context) error {
 	var own, others *Totals
-	ok := persist(ctx, func(ctx context.Context) (err error) {
+	ok := persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
 		own, others, err = l.e.Store.Totals(ctx)
 		return err
 	}, func(err error) { l.e.log.Warn("reading the counts from the store", zap.Error(err)) })
@@ -99,7 +99,7 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 		return
 	}
 	next := l.after(events, refused, quarantined)
-	if !persist(ctx, func(ctx context.Context) error { return l.e.Store.Append(ctx, events, &next) }, func(err error) {
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return l.e.Store.Append(ctx, events, &next) }, func(err error) {
 		l.e.log.Warn("recording outcomes", zap.Int("events", len(events)), zap.Error(err))
 	}) {
 		l.refused.Add(refused)

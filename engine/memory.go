@@ -32,6 +32,7 @@ const (
 	recallMargin = 2 * time.Second  // for the store's clock, and for events that are stored a little later than they happen
 	recallFresh  = time.Second      // how old a recall may be: other nodes record things too
 	recallKept   = 30 * time.Second // how long it is kept when nothing is read again
+	recallTime   = 2 * time.Minute  // for one reading: it may go through days of outcomes
 	doubtKept    = time.Hour        // beyond the time at which the copy falls due
 )
 
@@ -166,7 +167,7 @@ func (e *Engine) recall(ctx context.Context, since time.Time) bool {
 	m.mu.Unlock()
 
 	var s *Settled
-	ok := persist(ctx, func(ctx context.Context) (err error) {
+	ok := persist(ctx, recallTime, func(ctx context.Context) (err error) {
 		s, err = e.Store.Settled(ctx, from.Add(-recallMargin))
 		return err
 	}, func(err error) { e.log.Warn("reading what was recorded of a pack that is read again", zap.Error(err)) })

@@ -66,7 +66,7 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
 	}
 	left := copies
-	stored := persist(ctx, func(ctx context.Context) error {
+	stored := persist(ctx, storeTimeout, func(ctx context.Context) error {
 		if len(left) == 0 {
 			return nil
 		}
@@ -119,7 +119,7 @@ func (e *Engine) storeGrave(ctx context.Context, b *burying) {
 	letter := &DeadLetter{Parked: b.d.Parked, At: b.ended.At}
 	letter.Error = b.ended.Error
 	letter.Due = time.Time{}
-	if !persist(ctx, func(ctx context.Context) error { return e.Store.Bury(ctx, letter) }, func(err error) {
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return e.Store.Bury(ctx, letter) }, func(err error) {
 		e.log.Warn("storing a dead letter", zap.String("delivery", b.d.Job.ID), zap.Error(err))
 	}) {
 		return

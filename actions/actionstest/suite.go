@@ -136,11 +136,16 @@ func (s *suite) isCarriedOver(t *testing.T, good string) {
 // endsWithContext lets every connection hang, as a receiver does that takes no packets.
 func (s *suite) endsWithContext(t *testing.T, good string) {
 	env := s.env(t)
+	var running atomic.Bool // New must not connect, and another test says so: here it must not hang either
 	env.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if !running.Load() {
+			return nil, errors.New("not while loading")
+		}
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	instance := s.build(t, good, env)
+	running.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	s.within(t, 50*time.Millisecond+grace, func() { s.attempt(t, ctx, instance, Delivery()) })

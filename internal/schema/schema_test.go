@@ -12,7 +12,7 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
-type rate struct{ n int }
+type rate struct{}
 
 func (rate) JSONSchema() map[string]any {
 	return map[string]any{"type": "string", "pattern": "^[0-9]+/s$"}
