@@ -34,10 +34,11 @@ type History struct {
 	log  *zap.Logger
 	wake chan struct{}
 
-	mu    sync.RWMutex // held for reading while the file is used, for writing while it is replaced
-	file  *file        // nil while there is none
-	state State
-	fault error // what a search found wrong with the file; nil where nothing
+	mu     sync.RWMutex // held for reading while the file is used, for writing while it is replaced
+	file   *file        // nil while there is none
+	state  State
+	rounds uint64 // how often it has looked at the stream
+	fault  error  // what a search found wrong with the file; nil where nothing
 }
 
 // State says how far a History is.
@@ -71,6 +72,23 @@ func (h *History) Wake() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
+	}
+}
+
+// CatchUp waits until what was recorded before is in it, at most d: whoever changed something may want to see it.
+func (h *History) CatchUp(ctx context.Context, d time.Duration) {
+	looked := func() uint64 {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		return h.rounds
+	}
+	until := time.Now().Add(d)
+	// The round that is under way may have looked too early.
+	for from := looked(); looked() < from+2 && time.Now().Before(until); {
+		h.Wake()
+		if !sleep(ctx, 5*time.Millisecond) {
+			return
+		}
 	}
 }
 
@@ -139,6 +157,7 @@ func (h *History) takeFault() error {
 func (h *History) note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.rounds++
 	h.state.Current, h.state.Error = err == nil, ""
 	if err != nil {
 		h.state.Error = err.Error()

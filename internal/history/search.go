@@ -189,7 +189,7 @@ func (f *file) branches(ctx context.Context, q *Query) ([]branch, error) {
 	switch {
 	case q.Account != "":
 		if q.Status != "" {
-			all = all.and("+status = ?", statuses[0])
+			all = all.and("status = ?", statuses[0])
 		}
 		for _, side := range []string{"sender", "receiver"} {
 			b := all.and(side+" = ?", []byte(q.Account))
