@@ -267,7 +267,11 @@ func (s *service) reloaded(r rules.Reload) {
 		return
 	}
 	s.warn(r.Set.Warnings)
-	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
+	what := "rules loaded"
+	if !r.Swapped {
+		what = "the rules on disk are again the ones that run"
+	}
+	s.log.Info(what, zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Duration("took", r.Took))
 }
 
 // warn logs warnings, each with its place.
