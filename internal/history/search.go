@@ -74,8 +74,8 @@ func scanRow(scan func(...any) error) (*row, error) {
 	return &r, err
 }
 
-func (f *file) rowOf(ctx context.Context, db *sql.DB, id string) (*row, error) {
-	r, err := scanRow(db.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", id).Scan)
+func foundRow(found *sql.Row) (*row, error) {
+	r, err := scanRow(found.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, engine.ErrNotFound
 	}
@@ -303,7 +303,7 @@ func (h *History) find(ctx context.Context, id string) (_ *row, _ []place, err e
 	if h.file == nil {
 		return nil, nil, ErrNotReady
 	}
-	r, err := h.file.rowOf(ctx, h.file.read, id)
+	r, err := foundRow(h.file.read.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", id))
 	if err != nil {
 		return nil, nil, err
 	}
