@@ -118,6 +118,7 @@ answers in time, matches every pair of accounts against YAML rules, and runs the
 		newServeCommand(reg),
 		newCheckCommand(reg),
 		newSendCommand(),
+		newDeliveriesCommand(),
 		newSchemaCommand(reg),
 		newVersionCommand(),
 		newCompletionCommand(),

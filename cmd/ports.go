@@ -88,6 +88,7 @@ func (s *service) makePorts() error {
 		Handler: admin.New(admin.Options{
 			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
+			Engine: s.engine, History: s.history, Journal: s.store, Feed: s.feed,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

@@ -27,7 +27,7 @@ func (s *service) status() admin.Status {
 	counts.Waiting = st.Waiting
 	return admin.Status{
 		Version: Version, Uptime: time.Since(s.started).Seconds(), Rules: s.rulesStatus(), Counts: counts,
-		Store: s.store.Status(), Actions: st.Actions,
+		Store: s.store.Status(), History: s.history.State(), Actions: st.Actions,
 	}
 }
 

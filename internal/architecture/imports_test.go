@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},
 	{"rules"},
 	{"engine"},
-	{"engine/storetest"},
+	{"engine/storetest", "internal/history"},
 	{"internal/config", "internal/jetstream", "internal/admin"},
 	{"cmd"},
 	{"cmd/aftermath"},
