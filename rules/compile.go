@@ -26,6 +26,8 @@ type Options struct {
 	Folders  []string      // the rules folders: files in them may always be used
 	Prev     *RuleSet      // what did not change is taken over from it; may be nil
 	Mask     *secrets.Mask // is told every secret; may be nil
+	// Lists replaces the values of lists that the files have, by name: for rule tests.
+	Lists map[string][]string
 
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
@@ -36,7 +38,7 @@ type compiler struct {
 	Options
 	set      *RuleSet
 	scope    *lang.Scope
-	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to
+	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to, and whether they give placeholders
 	inputs   map[string]bool              // absolute paths of the files that were asked for
 	places   map[string]string            // where each name is, by kind and name
 	known    []string                     // the named actions
@@ -154,10 +156,6 @@ func (c *compiler) compileActions(files []*File) {
 
 // build makes one action. What is wrong with it goes to the file's decoder.
 func (c *compiler) build(f *File, n *yaml.Node, name string) {
-	dir := filepath.Dir(f.Path)
-	if c.secrets[dir] == nil {
-		c.secrets[dir] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: c.Permit.IgnoreSecrets}
-	}
 	env := c.Env
 	env.ReadFile = func(path string) ([]byte, error) {
 		path = f.resolve(path)
@@ -165,7 +163,7 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 		in := c.reader.read(path)
 		return in.data, in.err
 	}
-	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous})
+	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.resolver(f, name), Env: env, Prev: c.previous})
 	if inst == nil {
 		return
 	}
@@ -174,6 +172,17 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 	for _, l := range inst.Lists() {
 		c.used["list "+l] = true
 	}
+}
+
+// resolver gives what puts the secrets into an action of the file.
+func (c *compiler) resolver(f *File, action string) *secrets.Resolver {
+	dir := filepath.Dir(f.Path)
+	ignore := c.Permit.IgnoreSecrets || c.Permit.SecretsOf != "" && c.Permit.SecretsOf != action
+	key := fmt.Sprintf("%t %s", ignore, dir)
+	if c.secrets[key] == nil {
+		c.secrets[key] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: ignore}
+	}
+	return c.secrets[key]
 }
 
 // secretFolders gives the folders whose files may be secrets: never nil, which would mean any.
