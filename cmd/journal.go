@@ -17,6 +17,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/backtest"
+	"github.com/aftermath-rules/aftermath/internal/explain"
 )
 
 // backtester feeds a backtest from a journal or a file.
@@ -176,9 +177,9 @@ func decodeLine(line []byte, now time.Time) (*storedCallback, error) {
 		if err := json.Unmarshal(in.Packet, &text); err != nil {
 			return nil, err
 		}
-		s.Packet = packet(text)
+		s.Packet = explain.Packet(text)
 	default:
-		s.Packet = packet(in.Packet)
+		s.Packet = explain.Packet(in.Packet)
 	}
 	return s, nil
 }

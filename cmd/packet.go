@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
+	"github.com/aftermath-rules/aftermath/internal/explain"
 )
 
 // maxPacket bounds a packet that is read from a file: far above any max_body.
@@ -23,26 +23,11 @@ const maxPacket = 64 << 20
 
 // storedCallback is a callback as the admin API gives it, and as a line of a file of packets has it.
 type storedCallback struct {
-	ID     string    `json:"id"`
-	At     time.Time `json:"at"`
-	Query  string    `json:"query"`
-	Packet packet    `json:"packet"`
-	Error  string    `json:"error"`
-}
-
-// packet is a packet within JSON: as it is, or as a text.
-type packet []byte
-
-// UnmarshalJSON takes both.
-func (p *packet) UnmarshalJSON(b []byte) error {
-	if len(b) == 0 || b[0] != '"' {
-		*p = append(packet(nil), b...)
-		return nil
-	}
-	var text string
-	err := json.Unmarshal(b, &text)
-	*p = packet(text)
-	return err
+	ID     string         `json:"id"`
+	At     time.Time      `json:"at"`
+	Query  string         `json:"query"`
+	Packet explain.Packet `json:"packet"`
+	Error  string         `json:"error"`
 }
 
 // parse reads it as it was read when it came.

@@ -59,7 +59,9 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-func place(t *ruletest.Test) string { return fmt.Sprintf("%s:%d:%d", visible(t.File), t.Line, t.Column) }
+func place(t *ruletest.Test) string {
+	return fmt.Sprintf("%s:%d:%d", visible(t.File), t.Line, t.Column)
+}
 
 // writeRows writes expected and got side by side, each difference marked, and what explains it.
 func writeRows(b *strings.Builder, p paint, res *ruletest.Result) {

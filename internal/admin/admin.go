@@ -101,7 +101,9 @@ type Options struct {
 	// Reload reads the rules now. It gives the running set's state, and an error where the disk's set was not taken; the error is
 	// strictyaml.Problems where the files are at fault.
 	Reload func(ctx context.Context) (Rules, error)
-	Logger *zap.Logger
+	// Workbench answers what people try on the running rules.
+	Workbench Workbench
+	Logger    *zap.Logger
 }
 
 // apiTimeout bounds one request of the API; a reload of very many files takes longest.
@@ -110,12 +112,15 @@ const apiTimeout = time.Minute
 // New makes the admin port's handler.
 func New(o Options) http.Handler {
 	a := &api{o}
+	bench := newWorkbench(o.Workbench)
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
+	guarded.Handle("/api/v1/explain", methods{http.MethodPost: bench.explain})
+	guarded.Handle("/api/v1/actions/", methods{http.MethodPost: bench.testAction})
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})

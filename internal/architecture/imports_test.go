@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"actions"},
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},
 	{"rules", "internal/adminclient"},
-	{"internal/ruletest", "internal/explain", "internal/backtest"},
+	{"internal/ruletest", "internal/explain", "internal/backtest", "internal/trial"},
 	{"engine"},
 	{"engine/storetest"},
 	{"internal/config", "internal/jetstream", "internal/admin"},

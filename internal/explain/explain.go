@@ -83,7 +83,9 @@ func Explain(ctx context.Context, set *rules.RuleSet, cb *callback.Callback, onl
 // UnknownRuleError says that the set has no such rule.
 type UnknownRuleError struct{ Rule, hint string }
 
-func (e *UnknownRuleError) Error() string { return fmt.Sprintf("there is no rule %q%s", e.Rule, e.hint) }
+func (e *UnknownRuleError) Error() string {
+	return fmt.Sprintf("there is no rule %q%s", e.Rule, e.hint)
+}
 
 type explainer struct {
 	set    *rules.RuleSet
