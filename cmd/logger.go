@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 	"gopkg.in/yaml.v3"
 
@@ -26,9 +29,35 @@ func newLogger(c config.Log, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		enc.EncodeLevel = zapcore.CapitalLevelEncoder
 		enc.ConsoleSeparator = "  "
-		encoder = zapcore.NewConsoleEncoder(enc)
+		encoder = oneLine{zapcore.NewConsoleEncoder(enc)}
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), level
+}
+
+// oneLine keeps a message on its line: what accounts are called may not forge another one, nor speak to a terminal. (The JSON encoder
+// escapes by itself, and the console encoder writes fields as JSON.)
+type oneLine struct{ zapcore.Encoder }
+
+func (e oneLine) Clone() zapcore.Encoder { return oneLine{e.Encoder.Clone()} }
+
+func (e oneLine) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	if strings.ContainsFunc(entry.Message, isControl) {
+		var b strings.Builder
+		for _, r := range entry.Message {
+			if isControl(r) {
+				fmt.Fprintf(&b, "\\u%04x", r)
+			} else {
+				b.WriteRune(r)
+			}
+		}
+		entry.Message = b.String()
+	}
+	return e.Encoder.EncodeEntry(entry, fields)
+}
+
+// isControl tells characters that end a line, move a cursor or turn the direction of writing.
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 func logLevel(c config.Log) zapcore.Level {

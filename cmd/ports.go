@@ -92,9 +92,9 @@ func (s *service) makePorts() error {
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          zap.NewStdLog(s.log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))),
 	}
-	return nil
+	s.ports.adminServer.ErrorLog, err = zap.NewStdLogAt(s.log, zap.WarnLevel)
+	return err
 }
 
 // quarantine keeps a packet that was refused. That it can't be kept changes nothing for the sender.

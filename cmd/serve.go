@@ -91,6 +91,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	for _, w := range cfg.Warnings {
 		s.log.Warn(w.String())
 	}
+	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	if s.store, err = openStore(ctx, cfg, s.log); err != nil {
@@ -110,6 +111,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
 		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
 	})
+
+	if err := s.engine.Load(ctx); err != nil {
+		return err
+	}
 
 	if s.ports, err = listen(cfg); err != nil {
 		return err

@@ -109,6 +109,10 @@ func (e *Engine) Swap(rs *rules.RuleSet) {
 // RuleSet gives the current rule set; nil before the first Swap.
 func (e *Engine) RuleSet() *rules.RuleSet { return e.set.Load() }
 
+// Load reads the counts of earlier runs, so that they are right before the first callback. It tries until ctx ends. Run does it where
+// it has not been done.
+func (e *Engine) Load(ctx context.Context) error { return e.ledger.load(ctx) }
+
 // Run reads, matches and delivers until ctx ends. Then it takes nothing new, lets running attempts finish for the drain time, and
 // leaves the rest in the store for the next start. It returns when every goroutine it started has, but for attempts whose
 // action ignores its context. An engine runs once.
@@ -116,7 +120,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.started.Swap(true) {
 		return errors.New("an engine runs only once")
 	}
-	if err := e.ledger.load(ctx); err != nil {
+	if err := e.Load(ctx); err != nil {
 		return e.stopEarly(ctx, err)
 	}
 	// The stores of outcomes go on after ctx has ended, until what the last attempts gave is written.

@@ -31,6 +31,7 @@ type ledger struct {
 	quarantined atomic.Uint64
 
 	mu     sync.Mutex
+	loaded bool
 	totals Totals // this node's, as last stored; without the rules'
 	rules  ruleCounts
 	others Totals // of the other nodes, as last read
@@ -40,8 +41,14 @@ func newLedger(e *Engine) *ledger {
 	return &ledger{batcher: newBatcher[entry](maxEventBatch, eventLinger), e: e}
 }
 
-// load reads the totals of earlier runs. It tries until ctx ends.
+// load reads the totals of earlier runs, once. It tries until ctx ends.
 func (l *ledger) load(ctx context.Context) error {
+	l.mu.Lock()
+	loaded := l.loaded
+	l.mu.Unlock()
+	if loaded {
+		return nil
+	}
 	var own, others *Totals
 	ok := persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
 		own, others, err = l.e.Store.Totals(ctx)
@@ -52,6 +59,7 @@ func (l *ledger) load(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.loaded = true
 	if own != nil {
 		l.totals, l.rules.stored = *own, own.Rules
 		l.totals.Rules = nil

@@ -139,15 +139,15 @@ func TestBrokenEdit(t *testing.T) {
 		t.Errorf("reload: %d %s", code, body)
 	}
 	s.deliver("a", "b")
-	eventually(t, "the good rule to run", func() bool { return lastRule(t, dir) == "good" })
+	eventually(t, "the good rule to run", func() bool { return lastRule(t, dir) == "good" && s.status().Counts.Deliveries.Done == 1 })
 	s.kill()
 
 	s = start(t, dir)
 	if st := s.status(); st.Rules.Running.Hash != good || st.Rules.Disk.OK {
 		t.Errorf("after a restart: %+v, want the set %s", st.Rules, good)
 	}
-	s.deliver("a", "b")
-	eventually(t, "the good rule to run", func() bool { return len(jsonLines(t, filepath.Join(dir, "seen.jsonl"))) == 2 })
+	s.deliver("a", "c")
+	eventually(t, "the good rule to run again", func() bool { return len(jsonLines(t, filepath.Join(dir, "seen.jsonl"))) == 2 })
 	if got := lastRule(t, dir); got != "good" {
 		t.Errorf("rule %s ran", got)
 	}

@@ -1,0 +1,207 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+const benchPacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"id","To_Account":"id1"},` +
+	`{"From_Account":"id","To_Account":"id2"},{"From_Account":"id","To_Account":"id3"}]}`
+
+// BenchmarkAccept posts packets of three pairs over n keep-alive connections: to a bare net/http handler that decodes with encoding/json
+// and answers, and to serve as it is configured by default, which stores each one on stable storage before it answers, with
+// matching on. The client does as little as may be, since it runs on the same cores; the two take turns, in runs of one second, and
+// the ratio is of their medians.
+func BenchmarkAccept(b *testing.B) {
+	for _, rules := range []int{10, 100_000} {
+		for _, n := range []int{64, 256} {
+			b.Run(fmt.Sprintf("rules=%d/n=%d", rules, n), func(b *testing.B) { benchAccept(b, rules, n) })
+		}
+	}
+}
+
+func benchAccept(b *testing.B, rules, n int) {
+	const query = "/?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS"
+	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", query, len(benchPacket), benchPacket)
+	bare := startBare(b)
+	durable := startServe(b, rules)
+	var bareRates, durableRates []float64
+	for range max(b.N, 1) {
+		bareRates = append(bareRates, throughput(b, bare, n, request))
+		durableRates = append(durableRates, throughput(b, durable, n, request))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(bareRates), "bare/s")
+	b.ReportMetric(median(durableRates), "durable/s")
+	b.ReportMetric(median(durableRates)/median(bareRates), "ratio")
+}
+
+// startBare serves what does no more than decode and answer.
+func startBare(b *testing.B) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var p struct {
+			CallbackCommand string
+			PairList        []struct {
+				From string `json:"From_Account"`
+				To   string `json:"To_Account"`
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&p); err != nil || len(p.PairList) != 3 {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`)
+	})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
+	}()
+	b.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			b.Error(err)
+		}
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// startServe runs serve with so many rules, none of which matches.
+func startServe(b *testing.B, count int) string {
+	b.Helper()
+	dir := b.TempDir()
+	var text bytes.Buffer
+	text.WriteString("actions: {note: {type: log, message: x}}\nrules:\n")
+	for i := range count {
+		fmt.Fprintf(&text, "  - {name: r%d, condition: 'From_Account == \"nobody-%d\"', actions: [note]}\n", i, i)
+	}
+	for name, data := range map[string][]byte{
+		"rules.yaml":     text.Bytes(),
+		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 127.0.0.1:0}\nrules: rules.yaml\nlog: {level: error}\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reg, err := newRegistry(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	addr, done := make(chan string, 1), make(chan error, 1)
+	out := &firstLine{to: addr}
+	go func() { done <- serve(ctx, reg, filepath.Join(dir, "aftermath.yaml"), false, out, os.Stderr) }()
+	b.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+	select {
+	case at := <-addr:
+		return at
+	case err := <-done:
+		done <- err
+		b.Fatalf("serve ended: %v", err)
+	case <-time.After(5 * time.Minute):
+		b.Fatal("serve does not start")
+	}
+	return ""
+}
+
+// firstLine gives the address of the callback port from the first line that serve prints.
+type firstLine struct{ to chan<- string }
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	var addr string
+	if n, _ := fmt.Sscanf(string(p), "callbacks http://%s", &addr); n == 1 {
+		f.to <- addr[:len(addr)-1]
+	}
+	return len(p), nil
+}
+
+// throughput posts the request over n connections for a second and gives how many were answered OK in it.
+func throughput(b *testing.B, addr string, n int, request string) float64 {
+	b.Helper()
+	const runs = time.Second
+	counts := make([]int, n)
+	var wg sync.WaitGroup
+	started := time.Now()
+	for i := range n {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer conn.Close()
+			r := bufio.NewReader(conn)
+			for time.Since(started) < runs {
+				if err := postOnce(conn, r, request); err != nil {
+					b.Error(err)
+					return
+				}
+				counts[i]++
+			}
+		})
+	}
+	wg.Wait()
+	took, total := time.Since(started), 0
+	for _, c := range counts {
+		total += c
+	}
+	return float64(total) / took.Seconds()
+}
+
+// postOnce sends a request and reads its answer.
+func postOnce(conn net.Conn, r *bufio.Reader, request string) error {
+	if _, err := io.WriteString(conn, request); err != nil {
+		return err
+	}
+	length := 0
+	for first := true; ; first = false {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+			return fmt.Errorf("answered %s", line)
+		}
+		if len(line) == len("\r\n") {
+			break
+		}
+		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if _, err := fmt.Sscanf(string(v), "%d", &length); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := r.Discard(length)
+	return err
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
