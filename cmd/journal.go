@@ -159,7 +159,8 @@ func decodeLine(line []byte, now time.Time) (*storedCallback, error) {
 		Query  string         `json:"query"`
 		Packet jsontext.Value `json:"packet"`
 	}
-	if err := json.Unmarshal(line, &in); err != nil {
+	// Repeated names within the packet are found when it is parsed.
+	if err := json.Unmarshal(line, &in, jsontext.AllowDuplicateNames(true)); err != nil {
 		return nil, err
 	}
 	s := &storedCallback{ID: in.ID, At: now, Query: in.Query}
