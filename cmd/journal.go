@@ -123,7 +123,7 @@ func (b *backtester) fromFile(ctx context.Context, stdin io.Reader, name string)
 // checkSome refuses a file that holds no friend-delete packet at all: it is another file than was meant.
 func (b *backtester) checkSome(name string) error {
 	if b.run.Callbacks == 0 && b.skipped > 0 {
-		return failuref("none of the %s in %s is a friend-delete packet: is it the file that you mean?", plural(int(b.skipped), "line"), visible(name))
+		return failuref("no line of %s holds a friend-delete packet: is it the file that you mean?", visible(name))
 	}
 	return nil
 }
