@@ -74,10 +74,10 @@ func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client
 		for i := range page.Callbacks {
 			b.add(&page.Callbacks[i])
 		}
-		if page.Next == "" || len(page.Callbacks) == 0 {
+		if page.Next == "" || page.Next == query.Get("cursor") {
 			return nil
 		}
-		query.Set("cursor", page.Next)
+		query.Set("cursor", page.Next) // of a page that may be empty, where much was searched for it
 	}
 }
 

@@ -112,15 +112,13 @@ const apiTimeout = time.Minute
 // New makes the admin port's handler.
 func New(o Options) http.Handler {
 	a := &api{o}
-	bench := newWorkbench(o.Workbench)
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
+	newWorkbench(o.Workbench).handle(guarded)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
-	guarded.Handle("/api/v1/explain", methods{http.MethodPost: bench.explain})
-	guarded.Handle("/api/v1/actions/", methods{http.MethodPost: bench.testAction})
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})

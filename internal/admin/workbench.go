@@ -36,6 +36,11 @@ type workbench struct {
 
 func newWorkbench(w Workbench) *workbench { return &workbench{w, make(chan struct{}, maxBench)} }
 
+func (b *workbench) handle(mux *http.ServeMux) {
+	mux.Handle("/api/v1/explain", methods{http.MethodPost: b.explain})
+	mux.Handle("/api/v1/actions/", methods{http.MethodPost: b.testAction})
+}
+
 // enter waits for a slot. The answer is given where there is none in time.
 func (b *workbench) enter(ctx context.Context, w http.ResponseWriter) bool {
 	select {
