@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -144,6 +145,9 @@ func (b *backtester) report() *backtestReport {
 	return r
 }
 
+// trailing are the spaces that a table leaves where a row's last cell is empty.
+var trailing = regexp.MustCompile(` +\n`)
+
 // text prints the rules that fired or changed, and examples of each difference.
 func (r *backtestReport) text(p paint) string {
 	var b strings.Builder
@@ -160,6 +164,9 @@ func (r *backtestReport) text(p paint) string {
 	}
 	if quiet < len(r.Rules) {
 		_ = table.Flush() // into memory
+		text := trailing.ReplaceAllString(b.String(), "\n")
+		b.Reset()
+		b.WriteString(text)
 	}
 	if quiet > 0 {
 		fmt.Fprintf(&b, "%s fired for no pair, then or now\n", plural(quiet, "rule"))

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"go.uber.org/zap"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/config"
@@ -18,7 +18,8 @@ import (
 // it loads the configuration's rules.
 func offlineLoader(reg *actions.Registry, cfg *config.Config, roots []string) *rules.Loader {
 	l := &rules.Loader{Roots: roots, Registry: reg, Env: actions.Env{Logger: zap.NewNop(), SMTP: anySMTP}}
-	l.Permit = rules.Permit{Env: config.Default().RulesMay.Env, Files: config.Default().RulesMay.Files}
+	// Without a configuration nobody has said what the rules may read, and no secret is.
+	l.Permit = rules.Permit{Env: []string{"*"}, Files: []string{string(filepath.Separator)}}
 	if cfg != nil {
 		l.Env.SMTP, l.Permit, l.Exclude = cfg.SMTP, permit(cfg), []string{cfg.Data}
 		if len(roots) == 0 {
