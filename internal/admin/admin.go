@@ -92,6 +92,8 @@ type Readiness struct {
 
 // Options is what the admin port shows and does.
 type Options struct {
+	Workbench Workbench // answers what people try on the running rules
+
 	Token    func() string // the bearer token of the moment; "" for none
 	Hosts    []string      // Host headers that are answered where there is no token, besides loopback names
 	Gatherer prometheus.Gatherer
@@ -100,9 +102,7 @@ type Options struct {
 	// Reload reads the rules now. It gives the running set's state, and an error where the disk's set was not taken; the error is
 	// strictyaml.Problems where the files are at fault.
 	Reload func(ctx context.Context) (Rules, error)
-	// Workbench answers what people try on the running rules.
-	Workbench Workbench
-	Logger    *zap.Logger
+	Logger *zap.Logger
 }
 
 // apiTimeout bounds one request of the API; a reload of very many files takes longest.
