@@ -23,7 +23,7 @@ import (
 type backtestOptions struct {
 	config, since, packets string
 	failOnChange, json     bool
-	admin                  adminFlags
+	admin                  serveFlags
 }
 
 func newBacktestCommand(reg *actions.Registry) *cobra.Command {
@@ -233,7 +233,7 @@ func remarks(r *backtest.Rule) string {
 // spinner gives a function to call with the pairs of each callback, and at the end with less than 0. It shows how far it is on a
 // terminal, and nothing elsewhere.
 func spinner(w io.Writer) func(pairs int) {
-	if !isTerminal(w) {
+	if !toTerminal(w) {
 		return func(int) {}
 	}
 	bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("pairs"), progressbar.OptionShowCount(),

@@ -21,7 +21,7 @@ type explainOptions struct {
 	query                      []string
 	queryFile                  string
 	json                       bool
-	admin                      adminFlags
+	admin                      serveFlags
 }
 
 func newExplainCommand(reg *actions.Registry) *cobra.Command {

@@ -46,8 +46,8 @@ func visibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// isTerminal tells whether what is written to w is read by a person.
-func isTerminal(w io.Writer) bool {
+// toTerminal tells whether what is written to w is read by a person.
+func toTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -55,7 +55,7 @@ func isTerminal(w io.Writer) bool {
 // paint colours texts, on a terminal only, and not where NO_COLOR asks for none.
 type paint bool
 
-func painter(w io.Writer) paint { return paint(isTerminal(w) && os.Getenv("NO_COLOR") == "") }
+func painter(w io.Writer) paint { return paint(toTerminal(w) && os.Getenv("NO_COLOR") == "") }
 
 func (p paint) with(code, s string) string {
 	if !p || s == "" {
