@@ -105,7 +105,7 @@ func testAction(cmd *cobra.Command, reg *actions.Registry, path, name string, dr
 	}
 	mask := &secrets.Mask{}
 	mask.Add(cfg.SecretValues()...)
-	files := logentry.NewFiles(firstFolder(cfg))
+	files := logentry.NewFiles(logFolder(cfg))
 	defer func() { _ = files.Close() }() // what was written is on its way: nothing is left to do about it
 	log, _ := newLogger(cfg.Log, stderr)
 	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(ownPorts(cfg)...))
