@@ -27,6 +27,8 @@ type Options struct {
 	Folders  []string      // the rules folders: files in them may always be used
 	Prev     *RuleSet      // what did not change is taken over from it; may be nil
 	Mask     *secrets.Mask // is told every secret; may be nil
+	// Lists replaces the values of lists that the files have, by name: for rule tests.
+	Lists map[string][]string
 
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
@@ -37,7 +39,7 @@ type compiler struct {
 	Options
 	set      *RuleSet
 	scope    *lang.Scope
-	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to
+	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to, and whether they give placeholders
 	inputs   map[string]bool              // absolute paths of the files that were asked for
 	places   map[name]position            // where each name is
 	stale    bool                         // a carried file does not fit any more: its text is needed
@@ -177,22 +179,18 @@ func (c *compiler) compileActions(files []*File) {
 
 // build makes one action. What is wrong with it goes to the file's decoder.
 func (c *compiler) build(f *File, n *yaml.Node, name string) {
-	c.instance(c.Registry.Build(f.dec, n, name, c.builder(f)))
+	c.instance(c.Registry.Build(f.dec, n, name, c.builder(f, name)))
 }
 
 // keep takes one action of a carried file over from the set before.
 func (c *compiler) keep(f *File, name string) {
-	inst := actions.Keep(name, c.builder(f))
+	inst := actions.Keep(name, c.builder(f, name))
 	c.stale = c.stale || inst == nil
 	c.instance(inst)
 }
 
 // builder is what an action of the file is made with.
-func (c *compiler) builder(f *File) actions.Builder {
-	dir := filepath.Dir(f.Path)
-	if c.secrets[dir] == nil {
-		c.secrets[dir] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: c.Permit.IgnoreSecrets}
-	}
+func (c *compiler) builder(f *File, name string) actions.Builder {
 	env := c.Env
 	env.ReadFile = func(path string) ([]byte, error) {
 		path = f.resolve(path)
@@ -203,7 +201,7 @@ func (c *compiler) builder(f *File) actions.Builder {
 	if len(c.Permit.Files) > 0 {
 		env.LogFolder = c.Permit.Files[0]
 	}
-	return actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous}
+	return actions.Builder{Scope: c.scope, Secrets: c.resolver(f, name), Env: env, Prev: c.previous}
 }
 
 func (c *compiler) instance(inst *actions.Instance) {
@@ -215,6 +213,17 @@ func (c *compiler) instance(inst *actions.Instance) {
 	for _, l := range inst.Lists() {
 		c.used["list "+l] = true
 	}
+}
+
+// resolver gives what puts the secrets into an action of the file.
+func (c *compiler) resolver(f *File, action string) *secrets.Resolver {
+	dir := filepath.Dir(f.Path)
+	ignore := c.Permit.IgnoreSecrets || c.Permit.SecretsOf != "" && c.Permit.SecretsOf != action
+	key := fmt.Sprintf("%t %s", ignore, dir)
+	if c.secrets[key] == nil {
+		c.secrets[key] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: ignore}
+	}
+	return c.secrets[key]
 }
 
 // secretFolders gives the folders whose files may be secrets: never nil, which would mean any.

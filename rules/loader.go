@@ -20,8 +20,9 @@ type Loader struct {
 	Registry *actions.Registry
 	Env      actions.Env // lent to actions; its ReadFile is made for each rules file
 	Permit   Permit
-	Mask     *secrets.Mask // is told every secret; may be nil
-	Exclude  []string      // folders below the roots that are none of the rules, such as the program's data
+	Mask     *secrets.Mask       // is told every secret; may be nil
+	Exclude  []string            // folders below the roots that are none of the rules, such as the program's data
+	Lists    map[string][]string // values that replace those of lists that the files have, by name: for rule tests
 }
 
 // Load reads everything below the roots and compiles it. What did not change since prev (which may be nil) is taken over from it.
@@ -116,7 +117,7 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 		size += len(src.data)
 	}
 	set, inputs, err := compile(files, Options{
-		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask,
+		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, Lists: l.Lists,
 		reader: s.reader, broken: broken.String(),
 	})
 	if size > 4<<20 {

@@ -29,6 +29,9 @@ func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	if len(rs.active) == 0 {
 		return dst
 	}
+	if rs.index == nil {
+		return rs.matchInTurn(dst, cb, pair)
+	}
 	s, _ := rs.searches.Get().(*search)
 	if s == nil {
 		s = &search{}
@@ -65,6 +68,22 @@ func (rs *RuleSet) decide(dst []Match, s *search, cb *callback.Callback, pair in
 			if r.stops() {
 				return dst
 			}
+		}
+	}
+	return dst
+}
+
+// matchInTurn evaluates every rule: for a set of WithLists, which lives for a few pairs, an index would cost more than it saves.
+func (rs *RuleSet) matchInTurn(dst []Match, cb *callback.Callback, pair int) []Match {
+	var s search
+	s.set(cb, pair)
+	for _, r := range rs.active {
+		matched, err := r.condition.Eval(s.env)
+		if matched || err != nil {
+			dst = append(dst, Match{Rule: r, Err: err})
+		}
+		if matched && r.stops() {
+			break
 		}
 	}
 	return dst

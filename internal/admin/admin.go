@@ -94,6 +94,8 @@ type Readiness struct {
 
 // Options is what the admin port shows and does.
 type Options struct {
+	Workbench Workbench // answers what people try on the running rules
+
 	Token    func() string // the bearer token of the moment; "" for none
 	Hosts    []string      // Host headers that are answered where there is no token, besides loopback names
 	Gatherer prometheus.Gatherer
@@ -120,6 +122,7 @@ func New(o Options) http.Handler {
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
+	newWorkbench(o.Workbench).handle(guarded)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
