@@ -111,7 +111,7 @@ func launch(t testing.TB, dir string, env []string, args ...string) *server {
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
-			t.Logf("serve printed:\n%s%s", s.out(), tail(s.log(), 60))
+			t.Logf("serve printed:\n%s%s", s.out(), tail(s.log(), 20))
 		}
 	})
 	return s
@@ -249,10 +249,10 @@ type status struct {
 		}
 	}
 	Counts struct {
-		Callbacks, Unmatched, Pairs, Matches uint64
-		ShadowMatches                        uint64 `json:"shadow_matches"`
-		Refused, Quarantined, Repeats        uint64
-		Deliveries                           struct{ Created, Done, Pending, Dead, Discarded uint64 }
+		Callbacks, Waiting, Unmatched, Pairs, Matches uint64
+		ShadowMatches                                 uint64 `json:"shadow_matches"`
+		Refused, Quarantined, Repeats                 uint64
+		Deliveries                                    struct{ Created, Done, Pending, Dead, Discarded uint64 }
 	}
 }
 

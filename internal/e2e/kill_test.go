@@ -69,7 +69,7 @@ rules:
 	var st status
 	eventually(t, "all deliveries to be done", func() bool {
 		st = s.status()
-		return st.Counts.Callbacks >= uint64(len(answered)) && st.Counts.Deliveries.Pending == 0
+		return st.Counts.Callbacks >= uint64(len(answered)) && st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0
 	})
 	seen := map[string]int{}
 	eventually(t, "every callback that was answered OK to be in the log", func() bool {
