@@ -82,11 +82,15 @@ func (s *service) makePorts() error {
 	s.ports.callbackServer = callback.NewServer(handler, callback.ServerOptions{Wait: cb.Wait, TLS: s.ports.tls, Log: s.log})
 
 	s.adminToken.Store(&s.cfg.Admin.Token)
+	s.series = admin.NewSeries(s.counts, s.metrics)
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
 			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
-			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
+			Workbench: admin.Workbench{
+				RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid), Source: s.source, Try: s.rules.Try,
+			},
+			Series: s.series,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

@@ -23,6 +23,7 @@ import (
 	"github.com/aftermath-rules/aftermath/actions/logentry"
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/config"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
@@ -74,6 +75,7 @@ type service struct {
 	verifier *callback.Verifier
 	ports    *ports
 	follower *follower
+	series   *admin.Series
 
 	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
@@ -163,6 +165,7 @@ func (s *service) run(ctx context.Context) error {
 	part("engine", &others, func() error { return s.engine.Run(handling) })
 	part("rules", &others, func() error { return s.rules.Run(ctx) })
 	part("configuration", &others, func() error { return s.follower.run(ctx) })
+	part("series", &others, func() error { return s.series.Run(ctx) })
 	part("admin port", &others, s.ports.serveAdmin)
 	part("callback port", &receiving, s.ports.serveCallbacks)
 

@@ -29,6 +29,10 @@ type Options struct {
 	// Lists replaces the values of lists that the files have, by name: for rule tests.
 	Lists map[string][]string
 
+	// Beside gives the lists, named actions and names of rules that the files themselves don't have, but for those that it has from
+	// these files: for trying an edit of one file without reading the others.
+	Beside *RuleSet
+
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
 }
@@ -66,6 +70,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 			byName:   map[string]*Rule{},
 			actions:  map[string]*actions.Instance{},
 			lists:    map[string]*list{},
+			origins:  map[string]string{},
 		},
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
@@ -74,6 +79,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 		used:    map[string]bool{},
 	}
 	c.compileLists(files)
+	c.takeBeside(files)
 	c.compileActions(files)
 	for _, f := range files {
 		for i := range f.rules {
@@ -113,11 +119,18 @@ func (c *compiler) finish() []string {
 // claim reports a name that is taken already. Names are unique in a set, each among its kind.
 func (c *compiler) claim(f *File, n *yaml.Node, kind, name string) bool {
 	key := kind + " " + name
-	if at, taken := c.places[key]; taken {
+	at, taken := c.places[key]
+	if !taken {
+		at = c.takenBeside(f, kind, name)
+	}
+	if at != "" {
 		f.dec.Problemf(n, "the %s %s is already at %s", kind, name, at)
 		return false
 	}
 	c.places[key] = fmt.Sprintf("%s:%d", f.Name, n.Line)
+	if kind != "rule" {
+		c.set.origins[key] = f.Name
+	}
 	return true
 }
 

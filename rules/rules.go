@@ -33,8 +33,9 @@ type RuleSet struct {
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
 	lists     map[string]*list
-	inputs    []string  // absolute paths of list files, secrets and files that actions read
-	envs      sync.Pool // of *lang.Env, so that matching allocates nothing
+	origins   map[string]string // the file that each list and named action is from, by kind and name
+	inputs    []string          // absolute paths of list files, secrets and files that actions read
+	envs      sync.Pool         // of *lang.Env, so that matching allocates nothing
 }
 
 // Rule is one compiled rule.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/admin/page"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -103,6 +104,7 @@ type Options struct {
 	Reload func(ctx context.Context) (Rules, error)
 	// Workbench answers what people try on the running rules.
 	Workbench Workbench
+	Series    *Series // the counts over time
 	Logger    *zap.Logger
 }
 
@@ -121,6 +123,12 @@ func New(o Options) http.Handler {
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
 	guarded.Handle("/api/v1/explain", methods{http.MethodPost: bench.explain})
 	guarded.Handle("/api/v1/actions/", methods{http.MethodPost: bench.testAction})
+	find := &finder{o.Workbench}
+	guarded.Handle("/api/v1/rules", methods{http.MethodGet: find.list})
+	guarded.Handle("/api/v1/rules/{name}", methods{http.MethodGet: find.one})
+	guarded.Handle("/api/v1/source", methods{http.MethodGet: bench.source})
+	guarded.Handle("/api/v1/try", methods{http.MethodPost: bench.try})
+	guarded.Handle("/api/v1/series", methods{http.MethodGet: o.Series.answer})
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})
@@ -130,7 +138,11 @@ func New(o Options) http.Handler {
 		JSON(w, http.StatusOK, map[string]bool{"ok": true})
 	}})
 	mux.Handle("/readyz", methods{http.MethodGet: a.ready})
-	mux.Handle("/", guard(o.Token, o.Hosts, guarded))
+	in := newSessions(o.Token)
+	open := http.NewServeMux()
+	page.Handle(open)
+	open.Handle("/api/v1/session", methods{http.MethodGet: in.state, http.MethodPost: in.login, http.MethodDelete: in.logout})
+	mux.Handle("/", guard(in, o.Hosts, open, guarded))
 	return mux
 }
 

@@ -19,6 +19,12 @@ type Workbench struct {
 	RuleSet func() *rules.RuleSet
 	// TestAction sends a sample delivery through an action, or only renders it. It gives nil where there is no such action.
 	TestAction func(ctx context.Context, name string, dryRun bool) *trial.Report
+	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
+	// masked.
+	Source func(name string) ([]byte, error)
+	// Try compiles a text as if it were the rules file of a name, beside the running set, and gives the set of its rules alone. The
+	// error is rules.Problems where the text is at fault.
+	Try func(ctx context.Context, name string, text []byte) (*rules.RuleSet, error)
 }
 
 const (
