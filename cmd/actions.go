@@ -159,7 +159,7 @@ func reported(r *trial.Report, p paint) string {
 	}
 	var fields []string
 	for _, field := range slices.Sorted(maps.Keys(r.Rendered)) {
-		fields = append(fields, field+": "+oneLine(r.Rendered[field]))
+		fields = append(fields, field+": "+onOneLine(r.Rendered[field]))
 	}
 	section("rendered", strings.Join(fields, "\n"))
 	section("sent", r.Sent)
@@ -181,8 +181,8 @@ func reported(r *trial.Report, p paint) string {
 	return b.String()
 }
 
-// oneLine writes a rendered value: a text as it is, but for its line breaks, all else as JSON.
-func oneLine(v any) string {
+// onOneLine writes a rendered value: a text as it is, but for its line breaks, all else as JSON.
+func onOneLine(v any) string {
 	if s, ok := v.(string); ok {
 		return strings.ReplaceAll(s, "\n", `\n`)
 	}

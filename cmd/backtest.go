@@ -218,7 +218,7 @@ func remarks(r *backtest.Rule) string {
 		all = append(all, fmt.Sprintf("as a shadow %d, now %d", r.ShadowBefore, r.ShadowNow))
 	}
 	if r.ErrorsBefore+r.ErrorsNow > 0 {
-		all = append(all, fmt.Sprintf("condition failed %d times, now %d", r.ErrorsBefore, r.ErrorsNow))
+		all = append(all, fmt.Sprintf("condition failed on %d, now %d", r.ErrorsBefore, r.ErrorsNow))
 	}
 	return strings.Join(all, "; ")
 }

@@ -54,13 +54,18 @@ func (rs *RuleSet) WithLists(values map[string][]string) (*RuleSet, bool) {
 		Hash: rs.Hash, LoadedAt: rs.LoadedAt, Warnings: rs.Warnings, Rules: slices.Clone(rs.Rules), byName: maps.Clone(rs.byName),
 		instances: rs.instances, actions: rs.actions, inputs: rs.inputs, lists: maps.Clone(rs.lists),
 	}
-	scope := &lang.Scope{Lists: make(map[string]*lang.List, len(rs.lists))}
-	for name, l := range rs.lists {
-		if replaced(name) {
-			l = &list{List: lang.NewList(values[name]), sum: sumOf(values[name])}
-			next.lists[name] = l
+	for name := range values {
+		if rs.lists[name] != nil {
+			next.lists[name] = &list{List: lang.NewList(values[name]), sum: sumOf(values[name])}
 		}
-		scope.Lists[name] = l.List
+	}
+	scope := &lang.Scope{Lists: map[string]*lang.List{}} // of the lists that count: a scope of thousands takes its time
+	for _, r := range rs.Rules {
+		if used := r.condition.Lists(); slices.ContainsFunc(used, replaced) {
+			for _, name := range used {
+				scope.Lists[name] = next.lists[name].List
+			}
+		}
 	}
 	for i, r := range next.Rules {
 		if slices.ContainsFunc(r.condition.Lists(), replaced) {

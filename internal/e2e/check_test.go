@@ -110,7 +110,7 @@ smtp: {host: mail.example.com, tls: startls}
 
 // Each command has help with an example, and a wrong command line is exit code 2.
 func TestCommandLine(t *testing.T) {
-	for _, cmd := range []string{"serve", "check", "send", "schema", "version"} {
+	for _, cmd := range []string{"serve", "check", "test", "explain", "backtest", "actions", "send", "schema", "version"} {
 		code, out, _ := aftermath(t, t.TempDir(), nil, cmd, "--help")
 		if code != 0 || !strings.Contains(out, "Example") || !strings.Contains(out, "aftermath "+cmd) {
 			t.Errorf("%s --help: exit %d\n%s", cmd, code, out)

@@ -184,26 +184,42 @@ func (c *comparison) label(pair int, rule string) string {
 	return "pair " + strconv.Itoa(pair) + ": " + rule
 }
 
-// matches aligns both sequences along their longest common subsequence.
+// matches aligns both sequences along their longest common subsequence. What differs between two matches that are in both stands
+// side by side.
 func (c *comparison) matches(want []Want, got []match) {
 	common := lengths(want, got)
+	var missing, extra []string
 	i, j := 0, 0
 	for i < len(want) || j < len(got) {
 		switch {
 		case i < len(want) && j < len(got) && same(want[i], got[j]):
+			c.beside(missing, extra)
+			missing, extra = nil, nil
 			c.pair(want[i], got[j])
 			i, j = i+1, j+1
 		case j == len(got) || i < len(want) && common[i+1][j] >= common[i][j+1]:
-			label := c.label(want[i].Pair, want[i].Rule)
-			c.fail("%s was expected to match here, and did not", label)
-			c.row(label, "", false)
+			missing = append(missing, c.label(want[i].Pair, want[i].Rule))
+			c.fail("%s was expected to match here, and did not", c.label(want[i].Pair, want[i].Rule))
 			i++
 		default:
-			label := c.label(got[j].pair, got[j].rule.Name)
-			c.fail("%s matched, which was not expected here", label)
-			c.row("", label, false)
+			extra = append(extra, c.label(got[j].pair, got[j].rule.Name))
+			c.fail("%s matched, which was not expected here", c.label(got[j].pair, got[j].rule.Name))
 			j++
 		}
+	}
+	c.beside(missing, extra)
+}
+
+// beside makes rows of what is only on one side.
+func (c *comparison) beside(missing, extra []string) {
+	at := func(all []string, i int) string {
+		if i < len(all) {
+			return all[i]
+		}
+		return ""
+	}
+	for i := range max(len(missing), len(extra)) {
+		c.row(at(missing, i), at(extra, i), false)
 	}
 }
 
