@@ -88,7 +88,8 @@ func (s *service) makePorts() error {
 			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
 			Workbench: admin.Workbench{
-				RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid), Source: s.source, Try: s.rules.Try,
+				RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid), Files: s.rules.Files, Source: s.source,
+				Try: s.rules.Try,
 			},
 			Series: s.series,
 		}),

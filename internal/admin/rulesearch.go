@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ type ruleInfo struct {
 	Shadow      bool              `json:"shadow"`
 	Stop        bool              `json:"stop"`
 	Labels      map[string]string `json:"labels,omitempty"`
-	Source      *string           `json:"source,omitempty"` // of its file; of one rule only
+	Source      string            `json:"source,omitempty"` // its lines as they are on disk now; of one rule only
 }
 
 func infoOf(r *rules.Rule) ruleInfo {
@@ -42,7 +43,7 @@ func infoOf(r *rules.Rule) ruleInfo {
 // many of these to leave out, so that a list can be scrolled to any place of it.
 func (f *finder) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	skip, ok := number(query.Get("cursor"), 0)
+	skip, ok := number(cmp.Or(query.Get("cursor"), query.Get("offset")), 0)
 	limit, ok2 := number(query.Get("limit"), ruleLimit)
 	state := query.Get("state")
 	if !ok || !ok2 || limit < 1 {
@@ -93,10 +94,36 @@ func (f *finder) one(w http.ResponseWriter, r *http.Request) {
 	}
 	info := infoOf(rule)
 	if text, err := f.Source(rule.File); err == nil { // the file may have gone since it was loaded
-		source := string(text)
-		info.Source = &source
+		_, info.Source, _ = excerpt(text, rule.Line, lastLine(set, rule))
 	}
 	JSON(w, http.StatusOK, info)
+}
+
+const maxExcerpt = 400 // lines of a rule
+
+// lastLine is the line before the rule that follows in the same file.
+func lastLine(set *rules.RuleSet, rule *rules.Rule) int {
+	last := rule.Line + maxExcerpt
+	for _, r := range set.Rules {
+		if r.File == rule.File && r.Line > rule.Line {
+			last = min(last, r.Line-1)
+		}
+	}
+	return last
+}
+
+// excerpt gives the lines from one to another, both included, as far as they are there; the first one's number; and how many lines
+// the text has.
+func excerpt(text []byte, from, to int) (first int, lines string, total int) {
+	from = max(from, 1)
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		total++
+		if total >= from && total <= to {
+			out.WriteString(line)
+		}
+	}
+	return from, out.String(), total
 }
 
 func number(s string, otherwise int) (int, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"net/http"
 
 	"github.com/aftermath-rules/aftermath/actions"
@@ -53,9 +54,21 @@ type render struct {
 	Error  string         `json:"error,omitempty"`
 }
 
-// source answers the text of a rules file, for its problems to be shown in place.
+// source answers the text of a rules file, or its lines ?from to ?to, for problems to be shown in place. Without a file it answers
+// their names.
 func (b *workbench) source(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("file")
+	query := r.URL.Query()
+	name := query.Get("file")
+	if name == "" {
+		JSON(w, http.StatusOK, map[string][]string{"files": append([]string{}, b.Files()...)})
+		return
+	}
+	from, ok := number(query.Get("from"), 1)
+	to, ok2 := number(query.Get("to"), math.MaxInt)
+	if !ok || !ok2 {
+		Error(w, http.StatusBadRequest, "from and to must be line numbers")
+		return
+	}
 	text, err := b.Source(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -63,7 +76,8 @@ func (b *workbench) source(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		Error(w, http.StatusInternalServerError, "the rules file cannot be read: "+err.Error())
 	default:
-		JSON(w, http.StatusOK, map[string]string{"file": name, "source": string(text)})
+		first, lines, total := excerpt(text, from, to)
+		JSON(w, http.StatusOK, map[string]any{"file": name, "from": first, "lines": total, "source": lines})
 	}
 }
 

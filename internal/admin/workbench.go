@@ -19,6 +19,8 @@ type Workbench struct {
 	RuleSet func() *rules.RuleSet
 	// TestAction sends a sample delivery through an action, or only renders it. It gives nil where there is no such action.
 	TestAction func(ctx context.Context, name string, dryRun bool) *trial.Report
+	// Files names the rules files, in the order in which they run.
+	Files func() []string
 	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
 	// masked.
 	Source func(name string) ([]byte, error)
