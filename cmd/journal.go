@@ -74,10 +74,10 @@ func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client
 		for i := range page.Callbacks {
 			b.add(&page.Callbacks[i])
 		}
-		if page.Next == "" || len(page.Callbacks) == 0 {
+		if page.Next == "" || page.Next == query.Get("cursor") {
 			return nil
 		}
-		query.Set("cursor", page.Next)
+		query.Set("cursor", page.Next) // of a page that may be empty, where much was searched for it
 	}
 }
 
@@ -123,7 +123,7 @@ func (b *backtester) fromFile(ctx context.Context, stdin io.Reader, name string)
 // checkSome refuses a file that holds no friend-delete packet at all: it is another file than was meant.
 func (b *backtester) checkSome(name string) error {
 	if b.run.Callbacks == 0 && b.skipped > 0 {
-		return failuref("none of the %s in %s is a friend-delete packet: is it the file that you mean?", plural(int(b.skipped), "line"), visible(name))
+		return failuref("no line of %s holds a friend-delete packet: is it the file that you mean?", visible(name))
 	}
 	return nil
 }
@@ -159,7 +159,8 @@ func decodeLine(line []byte, now time.Time) (*storedCallback, error) {
 		Query  string         `json:"query"`
 		Packet jsontext.Value `json:"packet"`
 	}
-	if err := json.Unmarshal(line, &in); err != nil {
+	// Repeated names within the packet are found when it is parsed.
+	if err := json.Unmarshal(line, &in, jsontext.AllowDuplicateNames(true)); err != nil {
 		return nil, err
 	}
 	s := &storedCallback{ID: in.ID, At: now, Query: in.Query}

@@ -76,22 +76,21 @@ func (s *service) makePorts() error {
 	if err != nil {
 		return err
 	}
-	handler := callback.NewHandler(s.verifier, s.engine.Accept, callback.HandlerOptions{
-		Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback, Quarantine: s.quarantine,
-	})
+	options := callback.HandlerOptions{Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback}
+	if s.cfg.Keep.Quarantine > 0 {
+		options.Quarantine = s.quarantine
+	}
+	handler := callback.NewHandler(s.verifier, s.engine.Accept, options)
 	s.ports.callbackServer = callback.NewServer(handler, callback.ServerOptions{Wait: cb.Wait, TLS: s.ports.tls, Log: s.log})
 
 	s.adminToken.Store(&s.cfg.Admin.Token)
 	s.series = admin.NewSeries(s.counts, s.metrics)
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
+			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
 			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
-			Workbench: admin.Workbench{
-				RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid), Files: s.rules.Files, Source: s.source,
-				Try: s.rules.Try,
-			},
-			Series: s.series,
+			Page: admin.Page{Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Series: s.series},
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

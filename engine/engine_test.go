@@ -321,6 +321,23 @@ rules: [{name: other, condition: "false", actions: [spare]}]
 			w.expect(0, 1)
 		})
 	})
+	t.Run("never back, with a span of its own", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(9, actions.RetryAfter(errors.New("no"), 5*time.Second))
+			w.start(strings.Replace(with, "key: crm", "key: crm, retry: {for: 1m}", 1))
+			w.send("", "a>b")
+			time.Sleep(time.Second)
+			w.eng.Swap(w.rules(without)) // while the delivery waits in the store, and nothing of the action is in memory
+			time.Sleep(10 * time.Second)
+			w.restart(without)
+			began := time.Now()
+			w.expect(0, 1)
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("it was given up %v after the restart; its retry span is 1m", took)
+			}
+		})
+	})
 	t.Run("rule gone", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

@@ -51,14 +51,6 @@ func (r *Rule) Explain(cb *callback.Callback, pair int) []lang.Part {
 	return r.condition.Explain(&v)
 }
 
-// Distance tells how far the rule's condition is from matching the pair: how many of its comparisons would have to come out
-// otherwise, and how many hold as they are.
-func (r *Rule) Distance(cb *callback.Callback, pair int) (away, held int) {
-	var v lang.Vars
-	FillVars(&v, cb, pair)
-	return r.condition.Distance(&v)
-}
-
 // FillVars sets v to what a condition sees of one pair of the callback.
 func FillVars(v *lang.Vars, cb *callback.Callback, pair int) {
 	*v = lang.Vars{

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/internal/lang"
 )
 
@@ -82,6 +83,14 @@ func (rs *RuleSet) WithLists(values map[string][]string) (*RuleSet, bool) {
 		}
 	}
 	return next, true
+}
+
+// Distance tells how far the rule's condition is from matching the pair: how many of its comparisons would have to come out
+// otherwise, and how many hold as they are.
+func (r *Rule) Distance(cb *callback.Callback, pair int) (away, held int) {
+	var v lang.Vars
+	FillVars(&v, cb, pair)
+	return r.condition.Distance(&v)
 }
 
 // SuggestRule is "; did you mean …?" for the rule whose name is closest to a mistyped one, "" where none is close.

@@ -104,7 +104,7 @@ type Options struct {
 	Reload func(ctx context.Context) (Rules, error)
 	// Workbench answers what people try on the running rules.
 	Workbench Workbench
-	Series    *Series // the counts over time
+	Page      Page
 	Logger    *zap.Logger
 }
 
@@ -114,21 +114,15 @@ const apiTimeout = time.Minute
 // New makes the admin port's handler.
 func New(o Options) http.Handler {
 	a := &api{o}
-	bench := newWorkbench(o.Workbench)
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
+	bench := newWorkbench(o.Workbench)
+	bench.handle(guarded)
+	a.handlePage(guarded, bench)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
-	guarded.Handle("/api/v1/explain", methods{http.MethodPost: bench.explain})
-	guarded.Handle("/api/v1/actions/", methods{http.MethodPost: bench.testAction})
-	find := &finder{o.Workbench}
-	guarded.Handle("/api/v1/rules", methods{http.MethodGet: find.list})
-	guarded.Handle("/api/v1/rules/{name}", methods{http.MethodGet: find.one})
-	guarded.Handle("/api/v1/source", methods{http.MethodGet: bench.source})
-	guarded.Handle("/api/v1/try", methods{http.MethodPost: bench.try})
-	guarded.Handle("/api/v1/series", methods{http.MethodGet: o.Series.answer})
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})

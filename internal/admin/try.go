@@ -19,6 +19,29 @@ const (
 	maxRenders = 200            // actions that one try renders
 )
 
+// Page is what the page needs beside the rest of the API. Without a Series none of it is answered.
+type Page struct {
+	// Files names the rules files, in the order in which they run.
+	Files func() []string
+	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
+	// masked.
+	Source func(name string) ([]byte, error)
+	// Try compiles a text as if it were the rules file of a name, beside the running set, and gives the set of its rules alone. The
+	// error is rules.Problems where the text is at fault.
+	Try    func(ctx context.Context, name string, text []byte) (*rules.RuleSet, error)
+	Series *Series
+}
+
+// handlePage adds what the page needs.
+func (a *api) handlePage(mux *http.ServeMux, b *workbench) {
+	if a.Page.Series == nil {
+		return
+	}
+	mux.Handle("/api/v1/source", methods{http.MethodGet: a.source})
+	mux.Handle("/api/v1/try", methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) { a.try(w, r, b) }})
+	mux.Handle("/api/v1/series", methods{http.MethodGet: a.Page.Series.answer})
+}
+
 // tryRequest is a text of rules and, with it, a packet to run through them.
 type tryRequest struct {
 	File   string `json:"file"` // the rules file that the text would replace; "" for none
@@ -56,11 +79,11 @@ type render struct {
 
 // source answers the text of a rules file, or its lines ?from to ?to, for problems to be shown in place. Without a file it answers
 // their names.
-func (b *workbench) source(w http.ResponseWriter, r *http.Request) {
+func (a *api) source(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	name := query.Get("file")
 	if name == "" {
-		JSON(w, http.StatusOK, map[string][]string{"files": append([]string{}, b.Files()...)})
+		JSON(w, http.StatusOK, map[string][]string{"files": append([]string{}, a.Page.Files()...)})
 		return
 	}
 	from, ok := number(query.Get("from"), 1)
@@ -69,7 +92,7 @@ func (b *workbench) source(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusBadRequest, "from and to must be line numbers")
 		return
 	}
-	text, err := b.Source(name)
+	text, err := a.Page.Source(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		Error(w, http.StatusNotFound, "there is no rules file of that name: take one as GET rules or an error names it")
@@ -82,7 +105,7 @@ func (b *workbench) source(w http.ResponseWriter, r *http.Request) {
 }
 
 // try answers what a text of rules would do.
-func (b *workbench) try(w http.ResponseWriter, r *http.Request) {
+func (a *api) try(w http.ResponseWriter, r *http.Request, b *workbench) {
 	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
 	defer cancel()
 	var in tryRequest
@@ -97,10 +120,10 @@ func (b *workbench) try(w http.ResponseWriter, r *http.Request) {
 		in.File = unsaved
 	}
 	out := tryAnswer{Errors: []rules.Problem{}, Warnings: []rules.Problem{}, Renders: []render{}}
-	if set := b.RuleSet(); set != nil {
+	if set := a.Workbench.RuleSet(); set != nil {
 		out.Names = tryNames{set.ListNames(), set.ActionNames()}
 	}
-	set, err := b.Try(ctx, in.File, []byte(in.Source))
+	set, err := a.Page.Try(ctx, in.File, []byte(in.Source))
 	var problems rules.Problems
 	switch {
 	case errors.As(err, &problems):

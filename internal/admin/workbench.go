@@ -19,14 +19,6 @@ type Workbench struct {
 	RuleSet func() *rules.RuleSet
 	// TestAction sends a sample delivery through an action, or only renders it. It gives nil where there is no such action.
 	TestAction func(ctx context.Context, name string, dryRun bool) *trial.Report
-	// Files names the rules files, in the order in which they run.
-	Files func() []string
-	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
-	// masked.
-	Source func(name string) ([]byte, error)
-	// Try compiles a text as if it were the rules file of a name, beside the running set, and gives the set of its rules alone. The
-	// error is rules.Problems where the text is at fault.
-	Try func(ctx context.Context, name string, text []byte) (*rules.RuleSet, error)
 }
 
 const (
@@ -43,6 +35,11 @@ type workbench struct {
 }
 
 func newWorkbench(w Workbench) *workbench { return &workbench{w, make(chan struct{}, maxBench)} }
+
+func (b *workbench) handle(mux *http.ServeMux) {
+	mux.Handle("/api/v1/explain", methods{http.MethodPost: b.explain})
+	mux.Handle("/api/v1/actions/", methods{http.MethodPost: b.testAction})
+}
 
 // enter waits for a slot. The answer is given where there is none in time.
 func (b *workbench) enter(ctx context.Context, w http.ResponseWriter) bool {

@@ -22,7 +22,7 @@ import (
 const (
 	senderWaits = 2 * time.Second // how long Chat waits for an answer
 	largestBody = 7 << 20         // what the store takes in one piece, with room for the query
-	leastDisk   = 1 << 20
+	leastDisk   = 64 << 20        // what the store's streams need together
 	longest     = 10 * 365 * 24 * time.Hour
 )
 
@@ -177,8 +177,8 @@ func (l *loader) checkSMTP(c *Config) {
 		return
 	}
 	s, at := c.SMTP, func(key string) *yaml.Node { return l.at("smtp", key) }
-	if s.Host == "" {
-		l.problem(at("host"), "smtp.host must name the mail server")
+	if s.Host == "" || strings.ContainsAny(s.Host, "/@ \t\r\n") {
+		l.problemUnlessSecret(s.Host, at("host"), "smtp.host must name the mail server, such as smtp.example.com; its port is smtp.port")
 	}
 	if l.has("smtp", "port") && (s.Port < 1 || s.Port > 65535) {
 		l.problem(at("port"), "smtp.port must be from 1 to 65535")

@@ -60,6 +60,9 @@ func Parse(name string, data []byte) ([]*Test, error) {
 	}
 	p := &parser{dec: &strictyaml.Decoder{Doc: doc}}
 	tests := p.file()
+	if len(problems) > 0 {
+		tests = nil // a node that is broken in itself is not reported again, so that no test is known to be sound
+	}
 	for _, found := range p.dec.Problems() {
 		if !found.Warning {
 			problems = append(problems, found)
