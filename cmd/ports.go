@@ -88,7 +88,7 @@ func (s *service) makePorts() error {
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
 			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
-			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
+			Token:     func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
 			Page: admin.Page{Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Series: s.series},
 		}),

@@ -88,3 +88,6 @@ func (d digest) text(s string) { d.bytes([]byte(s)) }
 
 // sum gives the first 16 bytes.
 func (d digest) sum() []byte { return d.h.Sum(nil)[:16] }
+
+// ID names the callback.
+func (r *Record) ID() string { return callbackID(r.Key, r.Received) }

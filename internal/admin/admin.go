@@ -14,6 +14,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/admin/page"
+	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -106,6 +107,12 @@ type Options struct {
 	Workbench Workbench
 	Page      Page
 	Logger    *zap.Logger
+
+	// What deliveries, callbacks and rules are shown from; without an Engine none are.
+	Engine  *engine.Engine
+	History *history.History
+	Journal Journal
+	Feed    *Feed
 }
 
 // apiTimeout bounds one request of the API; a reload of very many files takes longest.
@@ -123,6 +130,9 @@ func New(o Options) http.Handler {
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
+	if o.Engine != nil {
+		a.handleEngine(guarded)
+	}
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})

@@ -1,102 +1,56 @@
 package admin
 
 import (
-	"cmp"
-	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
-const (
-	ruleLimit    = 100 // rules of one answer, where the request does not say
-	maxRuleLimit = 1000
-)
-
-// finder answers GET rules and GET rules/{name}.
-type finder struct{ Workbench }
-
-// ruleInfo is one rule as the API shows it.
-type ruleInfo struct {
-	Name        string            `json:"name"`
-	Description string            `json:"description,omitempty"`
-	File        string            `json:"file"`
-	Line        int               `json:"line"`
-	Condition   string            `json:"condition"`
-	Actions     []string          `json:"actions"`
-	Enabled     bool              `json:"enabled"`
-	Shadow      bool              `json:"shadow"`
-	Stop        bool              `json:"stop"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Source      string            `json:"source,omitempty"` // its lines as they are on disk now; of one rule only
+// ruleFilter says which rules are listed.
+type ruleFilter struct {
+	words []string // that all are somewhere in what names or describes the rule, in lower case
+	state string   // enabled, disabled or shadow; "" for any
 }
 
-func infoOf(r *rules.Rule) ruleInfo {
-	return ruleInfo{
-		Name: r.Name, Description: r.Description, File: r.File, Line: r.Line, Condition: r.Condition, Actions: r.Actions,
-		Enabled: r.Enabled, Shadow: r.Shadow, Stop: r.Stop, Labels: r.Labels,
+func ruleFilterOf(p *params) ruleFilter {
+	f := ruleFilter{words: strings.Fields(strings.ToLower(p.text("q"))), state: p.text("state")}
+	switch f.state {
+	case "", "enabled", "disabled", "shadow":
+	default:
+		p.fail("state is enabled, disabled or shadow, not %.40q", f.state)
 	}
+	return f
 }
 
-// list answers the rules in order that have all words of q somewhere, whatever the case, and that are in the state. cursor is how
-// many of these to leave out, so that a list can be scrolled to any place of it.
-func (f *finder) list(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	skip, ok := number(cmp.Or(query.Get("cursor"), query.Get("offset")), 0)
-	limit, ok2 := number(query.Get("limit"), ruleLimit)
-	state := query.Get("state")
-	if !ok || !ok2 || limit < 1 {
-		Error(w, http.StatusBadRequest, "cursor and limit must be whole numbers, such as ?limit=100")
-		return
-	}
-	if !knownState(state) {
-		Error(w, http.StatusBadRequest, "state must be enabled, disabled or shadow")
-		return
-	}
-	limit = min(limit, maxRuleLimit)
-	out := struct {
-		Rules []ruleInfo `json:"rules"`
-		Total int        `json:"total"` // that the search finds
-		Set   string     `json:"rule_set"`
-		Next  string     `json:"next"`
-	}{Rules: []ruleInfo{}}
-	if set := f.RuleSet(); set != nil {
-		out.Set = set.Hash
-		words := strings.Fields(strings.ToLower(query.Get("q")))
-		for _, rule := range set.Rules {
-			if !inState(rule, state) || !hasAll(rule, words) {
-				continue
-			}
-			if out.Total >= skip && len(out.Rules) < limit {
-				out.Rules = append(out.Rules, infoOf(rule))
-			}
-			out.Total++
-		}
-		if end := skip + len(out.Rules); end < out.Total {
-			out.Next = strconv.Itoa(end)
-		}
-	}
-	JSON(w, http.StatusOK, out)
-}
-
-func (f *finder) one(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	set := f.RuleSet()
+// in gives the rules of the set that fit, in its order.
+func (f ruleFilter) in(set *rules.RuleSet) []*rules.Rule {
 	if set == nil {
-		Error(w, http.StatusServiceUnavailable, "no rule set runs yet")
-		return
+		return nil
 	}
-	rule, ok := set.Rule(name)
-	if !ok {
-		Error(w, http.StatusNotFound, "there is no rule "+strconv.Quote(name)+set.SuggestRule(name))
-		return
+	if len(f.words) == 0 && f.state == "" {
+		return set.Rules
 	}
-	info := infoOf(rule)
-	if text, err := f.Source(rule.File); err == nil { // the file may have gone since it was loaded
-		_, info.Source, _ = excerpt(text, rule.Line, lastLine(set, rule))
+	var found []*rules.Rule
+	for _, r := range set.Rules {
+		if inState(r, f.state) && hasAll(r, f.words) {
+			found = append(found, r)
+		}
 	}
-	JSON(w, http.StatusOK, info)
+	return found
+}
+
+// whole reads a whole number from 0.
+func (p *params) whole(name string, otherwise int) int {
+	text := p.text(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		p.fail("%s is a whole number, not %.40q", name, text)
+	}
+	return n
 }
 
 const maxExcerpt = 400 // lines of a rule
@@ -125,16 +79,6 @@ func excerpt(text []byte, from, to int) (first int, lines string, total int) {
 	}
 	return from, out.String(), total
 }
-
-func number(s string, otherwise int) (int, bool) {
-	if s == "" {
-		return otherwise, true
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= 0
-}
-
-func knownState(s string) bool { return s == "" || s == "enabled" || s == "disabled" || s == "shadow" }
 
 func inState(r *rules.Rule, state string) bool {
 	switch state {

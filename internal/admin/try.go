@@ -80,16 +80,14 @@ type render struct {
 // source answers the text of a rules file, or its lines ?from to ?to, for problems to be shown in place. Without a file it answers
 // their names.
 func (a *api) source(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	name := query.Get("file")
-	if name == "" {
-		JSON(w, http.StatusOK, map[string][]string{"files": append([]string{}, a.Page.Files()...)})
+	p := paramsOf(r, "file", "from", "to")
+	name, from, to := p.text("file"), p.whole("from", 1), p.whole("to", math.MaxInt)
+	if p.err != nil {
+		Error(w, http.StatusBadRequest, p.err.Error())
 		return
 	}
-	from, ok := number(query.Get("from"), 1)
-	to, ok2 := number(query.Get("to"), math.MaxInt)
-	if !ok || !ok2 {
-		Error(w, http.StatusBadRequest, "from and to must be line numbers")
+	if name == "" {
+		JSON(w, http.StatusOK, map[string][]string{"files": append([]string{}, a.Page.Files()...)})
 		return
 	}
 	text, err := a.Page.Source(name)

@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"rules", "internal/adminclient"},
 	{"internal/ruletest", "internal/explain", "internal/backtest", "internal/trial"},
 	{"engine"},
-	{"engine/storetest"},
+	{"engine/storetest", "internal/history"},
 	{"internal/config", "internal/jetstream", "internal/admin"},
 	{"cmd"},
 	{"cmd/aftermath"},
