@@ -46,9 +46,9 @@ func visibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// isTerminal tells whether what is written to w is read by a person.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal tells whether a person is at the other end of a stream.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/config"
+	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
@@ -71,6 +72,8 @@ type service struct {
 	files    *logentry.Files
 	metrics  *prometheus.Registry
 	engine   *engine.Engine
+	history  *history.History
+	feed     *admin.Feed
 	rules    *rules.Live
 	verifier *callback.Verifier
 	ports    *ports
@@ -90,9 +93,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.mask.Add(cfg.SecretValues()...)
 	s.log, s.level = newLogger(cfg.Log, stderr)
 	defer func() { _ = s.log.Sync() }() // stderr may be a terminal, which has nothing to sync
-	for _, w := range cfg.Warnings {
-		s.log.Warn(w.String())
-	}
+	s.warn(cfg.Warnings)
 	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -108,10 +109,14 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	if err != nil {
 		return err
 	}
+	s.history = history.New(history.Options{
+		Path: filepath.Join(cfg.Data, historyFile), Source: s.store, Keep: cfg.Keep.Deliveries, Logger: s.log,
+	})
+	s.feed = admin.NewFeed()
 	s.engine = engine.New(engine.Options{
 		Store: s.store, Logger: s.log, Registerer: s.metrics, Mask: s.mask,
 		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
-		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
+		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey, Recorded: s.recorded,
 	})
 
 	if err := s.engine.Load(ctx); err != nil {
@@ -163,6 +168,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	var receiving, others sync.WaitGroup
 	part("engine", &others, func() error { return s.engine.Run(handling) })
+	part("history", &others, func() error { return s.history.Run(ctx) })
 	part("rules", &others, func() error { return s.rules.Run(ctx) })
 	part("configuration", &others, func() error { return s.follower.run(ctx) })
 	part("series", &others, func() error { return s.series.Run(ctx) })
@@ -178,6 +184,7 @@ func (s *service) run(ctx context.Context) error {
 	err = errors.Join(err, s.ports.stopCallbacks())
 	receiving.Wait()
 	stopHandling()
+	s.feed.Close()
 	err = errors.Join(err, s.ports.stopAdmin())
 	others.Wait()
 	return err
@@ -235,9 +242,19 @@ func redactKey(cfg *config.Config) ([]byte, error) {
 	return key, renameio.WriteFile(file, key, 0o600)
 }
 
+// historyFile is the read model's, in the data folder. It may be deleted at any time.
+const historyFile = "history.db"
+
+// recorded tells those who show outcomes what came.
+func (s *service) recorded(events []engine.Event) {
+	s.history.Wake()
+	s.feed.Outcomes(events)
+}
+
 // reloaded tells the log and the metrics what came of a change on disk.
 func (s *service) reloaded(r rules.Reload) {
 	s.engine.ObserveReload(r.Err)
+	s.feed.Reload(s.rulesStatus())
 	if r.NotKept != nil {
 		s.log.Error("the rules run, but could not be kept as the last good ones", zap.Error(r.NotKept))
 	}
@@ -251,10 +268,16 @@ func (s *service) reloaded(r rules.Reload) {
 		}
 		return
 	}
-	for _, w := range r.Set.Warnings {
+	s.warn(r.Set.Warnings)
+	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
+}
+
+// warn logs warnings, each with its place.
+func (s *service) warn(warnings rules.Problems) {
+	for _, w := range warnings {
+		w.Warning = false // the line's level says it
 		s.log.Warn(w.String())
 	}
-	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
 }
 
 // hello says where it listens, what it runs, and how to try it.
@@ -265,10 +288,13 @@ func (s *service) hello(w io.Writer) {
 	if len(app.Tokens) > 0 {
 		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
 	}
-	set := s.rules.Current()
+	set, note := s.rules.Current(), ""
+	if s.rules.State().LastGood {
+		note = " (the last good one, since what is on disk is broken)"
+	}
 	fmt.Fprintf(w, "callbacks  %s\n", url)
 	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
-	fmt.Fprintf(w, "rules      %s of %s, set %s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash)
+	fmt.Fprintf(w, "rules      %s of %s, set %s%s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash, note)
 	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, url, app.SdkAppid, token)
 }
 

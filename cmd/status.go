@@ -28,7 +28,7 @@ func (s *service) status() admin.Status {
 	st := s.engine.Status()
 	return admin.Status{
 		Version: Version, Uptime: time.Since(s.started).Seconds(), Rules: s.rulesStatus(), Counts: countsOf(st),
-		Store: s.store.Status(), Actions: st.Actions,
+		Store: s.store.Status(), History: s.history.State(), Actions: st.Actions,
 	}
 }
 

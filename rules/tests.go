@@ -8,6 +8,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 )
 
 // TestFile is the text of one file of rule tests (*_test.yaml, *_test.yml).
@@ -95,17 +96,17 @@ func (r *Rule) Distance(cb *callback.Callback, pair int) (away, held int) {
 
 // SuggestRule is "; did you mean …?" for the rule whose name is closest to a mistyped one, "" where none is close.
 func (rs *RuleSet) SuggestRule(name string) string {
-	return suggest(name, slices.Sorted(maps.Keys(rs.byName)))
+	return nearword.Hint(name, slices.Sorted(maps.Keys(rs.byName)))
 }
 
 // SuggestAction is SuggestRule for actions.
 func (rs *RuleSet) SuggestAction(name string) string {
-	return suggest(name, slices.Sorted(maps.Keys(rs.actions)))
+	return nearword.Hint(name, slices.Sorted(maps.Keys(rs.actions)))
 }
 
 // SuggestList is SuggestRule for lists.
 func (rs *RuleSet) SuggestList(name string) string {
-	return suggest(name, slices.Sorted(maps.Keys(rs.lists)))
+	return nearword.Hint(name, slices.Sorted(maps.Keys(rs.lists)))
 }
 
 // ActionName gives the name by which a rule test calls one of the rule's actions: an inline one by its type or own name.

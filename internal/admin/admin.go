@@ -25,6 +25,7 @@ type Status struct {
 	Rules   Rules   `json:"rules"`
 	Counts  Counts  `json:"counts"`
 	Store   any     `json:"store"`
+	History any     `json:"history,omitempty"` // how far the read model is
 	Actions any     `json:"actions,omitempty"` // of the actions that had something to do
 }
 

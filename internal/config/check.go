@@ -41,8 +41,8 @@ func (l *loader) check(c *Config) {
 
 func (l *loader) checkCallback(c *Callback) {
 	l.address(c.Listen, "callback", "listen")
-	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "?# \t\r\n") {
-		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no ?, # or space")
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "%?# \t\r\n") {
+		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no %%, ?, # or space; it is compared with the decoded path")
 	}
 	t, at := c.TLS, func(key string) *yaml.Node { return l.at("callback", "tls", key) }
 	switch {
@@ -227,7 +227,14 @@ func short(d time.Duration) string {
 	case d == 0:
 		return "0"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func (l *loader) oneOf(value, allowed string, at ...any) {

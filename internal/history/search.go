@@ -222,10 +222,10 @@ func (f *file) filters(ctx context.Context, q *Query) (b branch, ok bool, err er
 			return b, false, err
 		}
 	}
-	b = b.and("created >= ? AND (created, n) < (?, ?)", nanos(q.Since), before, n)
-	if !q.Until.IsZero() {
-		b = b.and("created < ?", nanos(q.Until))
+	if until := nanos(q.Until); !q.Until.IsZero() && until <= before { // one bound, so that the index begins there
+		before, n = until, math.MinInt64
 	}
+	b = b.and("created >= ? AND (created, n) < (?, ?)", nanos(q.Since), before, n)
 	for column, name := range map[string]string{"rule": q.Rule, "action": q.Action} {
 		if name == "" {
 			continue
