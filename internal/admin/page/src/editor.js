@@ -70,7 +70,7 @@ function complete(names) {
   };
 }
 
-function mount(parent, doc, extensions, label) {
+function mount(parent, doc, extensions, label, first = 1) {
   const root = parent.shadowRoot || parent.attachShadow({ mode: "open" });
   root.replaceChildren();
   const holder = document.createElement("div");
@@ -79,13 +79,13 @@ function mount(parent, doc, extensions, label) {
   return new EditorView({
     parent: holder, root,
     state: EditorState.create({ doc, extensions: [
-      yaml(), colours, theme, lineNumbers(), bracketMatching(), EditorView.contentAttributes.of({ "aria-label": label }), EditorView.lineWrapping, ...extensions,
+      yaml(), colours, theme, lineNumbers({ formatNumber: (n) => String(n + first - 1) }), bracketMatching(), EditorView.contentAttributes.of({ "aria-label": label }), EditorView.lineWrapping, ...extensions,
     ] }),
   });
 }
 
-export function viewer(parent, text) {
-  return mount(parent, text.replace(/\n$/, ""), [EditorState.readOnly.of(true)], "the rule's source");
+export function viewer(parent, text, first) {
+  return mount(parent, text.replace(/\n$/, ""), [EditorState.readOnly.of(true)], "the rule's source", first);
 }
 
 export function edit(parent, text, changed, names) {

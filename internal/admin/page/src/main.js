@@ -33,7 +33,9 @@ function read() {
 }
 addEventListener("hashchange", () => {
   document.body.dataset.moved = "yes";
-  place.value = read();
+  const [from, to] = [place.value, read()];
+  place.value = to;
+  if (from.view === to.view && from.of === to.of && String(from.params) === String(to.params)) document.querySelector("main h1")?.focus();
 });
 
 const session = signal(null);
@@ -93,6 +95,9 @@ function Header() {
   </header>`;
 }
 
+// Brand is what index.html shows before anything is known.
+const Brand = () => html`<header class="top first"><span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span></header>`;
+
 function Frame() {
   useEvery(2000, async (abort) => {
     try {
@@ -112,8 +117,10 @@ function Frame() {
 
 function App() {
   useEffect(() => void document.body.classList.add("ready"), []);
-  return html`${needsLogin.value ? html`<${Login} />` : session.value ? html`<${Frame} />` : down.value && html`<p class="down" role="alert">${down.value}</p>`}
+  return html`${needsLogin.value ? html`<${Login} />` : session.value ? html`<${Frame} />` : html`<${Brand} />${down.value && html`<p class="down" role="alert">${down.value}</p>`}`}
     <div class=${"said" + (said.value ? " on" : "")} role="status" aria-live="polite">${said.value}</div>`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -145,25 +145,25 @@ function Rule({ name }) {
         ${r.labels && html`<div><dt>Labels</dt><dd>${Object.entries(r.labels).map(([k, v]) => html`<${Badge} kind="off">${visible(k)}: ${visible(v)}<//> `)}</dd></div>`}
       </dl>
       <div class="row between wrap"><h3><${Text} of=${`${r.file}:${r.line}`} /></h3><a href=${"#/try?file=" + encodeURIComponent(r.file)}>Edit in Try it</a></div>
-      ${r.source ? html`<${Highlighted} text=${r.source} />` : html`<${Source} from=${r.line} text=${r.condition} />`}
+      ${r.source ? html`<${Highlighted} text=${r.source} first=${r.line} />` : html`<${Source} from=${r.line} text=${r.condition} />`}
       <h3>Last deliveries</h3>
       ${last.value ? html`<${DeliveryTable} rows=${last.value.deliveries} short />` : html`<p class="faint">Not known yet.</p>`}`}
   </section>`;
 }
 
 // Highlighted shows rules as the editor does, to be read only.
-export function Highlighted({ text }) {
+function Highlighted({ text, first }) {
   const box = useRef();
   useEffect(() => {
     let editor;
     let gone = false;
     import("./editor.js").then(({ viewer }) => {
-      if (!gone) editor = viewer(box.current, text);
+      if (!gone) editor = viewer(box.current, text, first);
     });
     return () => {
       gone = true;
       editor?.destroy();
     };
-  }, [text]);
+  }, [text, first]);
   return html`<div class="editor read" ref=${box}></div>`;
 }
