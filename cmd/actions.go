@@ -105,11 +105,11 @@ func testAction(cmd *cobra.Command, reg *actions.Registry, path, name string, dr
 	}
 	mask := &secrets.Mask{}
 	mask.Add(cfg.SecretValues()...)
-	files := logentry.NewFiles(firstFolder(cfg))
-	defer func() { _ = files.Close() }() // what was written is on its way: nothing is left to do about it
+	s := &service{cfg: cfg, files: logentry.NewFiles(logFolder(cfg))}
+	defer func() { _ = s.files.Close() }() // what was written is on its way: nothing is left to do about it
 	log, _ := newLogger(cfg.Log, stderr)
 	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(ownPorts(cfg)...))
-	loader.Env = actions.Env{Logger: log, Dial: guard.DialContext, LogFile: files.Open, SMTP: cfg.SMTP}
+	loader.Env = actions.Env{Logger: log, Dial: guard.DialContext, LogFile: s.openLogFile, SMTP: cfg.SMTP}
 	loader.Permit.IgnoreSecrets, loader.Permit.SecretsOf, loader.Mask = false, name, mask
 	if set, inst, err = oneAction(ctx, loader, name, stderr); err != nil {
 		return nil, err

@@ -19,14 +19,14 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/config"
 )
 
-// serveFlags say which serve a command talks to.
-type serveFlags struct {
+// adminFlags say which serve a command talks to.
+type adminFlags struct {
 	config string
 	url    string
 	token  string
 }
 
-func (f *serveFlags) register(cmd *cobra.Command) {
+func (f *adminFlags) register(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&f.config, "config", "c", defaultConfig, "the configuration `FILE` of the serve to talk to")
 	flags.StringVar(&f.url, "admin", "", "the `URL` of its admin port, instead of -c")
@@ -43,7 +43,7 @@ type adminClient struct {
 const answerWait = 60 * time.Second // until an answer begins
 
 // client finds the serve. It needs the secrets of the admin section and no others.
-func (f *serveFlags) client() (*adminClient, error) {
+func (f *adminFlags) client() (*adminClient, error) {
 	transport := &http.Transport{ResponseHeaderTimeout: answerWait} // no proxy: the port is the machine's own or a colleague's
 	c := &adminClient{client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse

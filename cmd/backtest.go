@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,7 @@ import (
 type backtestOptions struct {
 	config, since, packets string
 	failOnChange, json     bool
-	admin                  adminFlags
+	admin                  serveFlags
 }
 
 func newBacktestCommand(reg *actions.Registry) *cobra.Command {
@@ -144,6 +145,9 @@ func (b *backtester) report() *backtestReport {
 	return r
 }
 
+// trailing are the spaces that a table leaves where a row's last cell is empty.
+var trailing = regexp.MustCompile(` +\n`)
+
 // text prints the rules that fired or changed, and examples of each difference.
 func (r *backtestReport) text(p paint) string {
 	var b strings.Builder
@@ -160,6 +164,9 @@ func (r *backtestReport) text(p paint) string {
 	}
 	if quiet < len(r.Rules) {
 		_ = table.Flush() // into memory
+		text := trailing.ReplaceAllString(b.String(), "\n")
+		b.Reset()
+		b.WriteString(text)
 	}
 	if quiet > 0 {
 		fmt.Fprintf(&b, "%s fired for no pair, then or now\n", plural(quiet, "rule"))
@@ -226,7 +233,7 @@ func remarks(r *backtest.Rule) string {
 // spinner gives a function to call with the pairs of each callback, and at the end with less than 0. It shows how far it is on a
 // terminal, and nothing elsewhere.
 func spinner(w io.Writer) func(pairs int) {
-	if !isTerminal(w) {
+	if !toTerminal(w) {
 		return func(int) {}
 	}
 	bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("pairs"), progressbar.OptionShowCount(),

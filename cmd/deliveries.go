@@ -8,12 +8,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/history"
@@ -21,7 +23,7 @@ import (
 
 // deliveryFlags choose deliveries.
 type deliveryFlags struct {
-	admin                                serveFlags
+	admin                                adminFlags
 	status, rule, action, account, since string
 	json                                 bool
 }
@@ -112,8 +114,8 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 	return cmd
 }
 
-// listPage is how many the server gives at once.
-const listPage = 1000
+// pageSize is how many the server gives at once.
+const pageSize = 1000
 
 // list gets the newest deliveries that fit, page by page.
 func (c *adminClient) list(ctx context.Context, filters map[string]string, limit int) (all []history.Delivery, next string, err error) {
@@ -123,7 +125,7 @@ func (c *adminClient) list(ctx context.Context, filters map[string]string, limit
 	}
 	all = []history.Delivery{}
 	for len(all) < limit {
-		query.Set("limit", strconv.Itoa(min(limit-len(all), listPage)))
+		query.Set("limit", strconv.Itoa(min(limit-len(all), pageSize)))
 		var page struct {
 			Deliveries []history.Delivery `json:"deliveries"`
 			Next       string             `json:"next"`
@@ -251,7 +253,7 @@ func confirm(cmd *cobra.Command, client *adminClient, c change, filters map[stri
 		asked[name] = value
 	}
 	asked["status"] = history.Dead
-	list, next, err := client.list(cmd.Context(), asked, listPage)
+	list, next, err := client.list(cmd.Context(), asked, pageSize)
 	if err != nil {
 		return err
 	}
@@ -294,6 +296,11 @@ func changeAll(cmd *cobra.Command, client *adminClient, c change, filters map[st
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of %s %s\n", result[c.done], plural(result["found"], "dead letter"), c.done)
 	return err
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func printJSON(w io.Writer, v any) error {

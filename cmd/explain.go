@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,9 @@ import (
 type explainOptions struct {
 	config, rule, callback, at string
 	query                      []string
+	queryFile                  string
 	json                       bool
-	admin                      adminFlags
+	admin                      serveFlags
 }
 
 func newExplainCommand(reg *actions.Registry) *cobra.Command {
@@ -41,8 +43,8 @@ The rules are those that the configuration names, as they are on disk. Nothing i
 				return usageErrorf("takes one packet: a file, - for standard input, or --callback ID")
 			case len(args) == 0 && o.callback == "":
 				return usageErrorf("needs a packet: a file, - for standard input, or --callback ID\nRun %s --help for an example.", cmd.CommandPath())
-			case o.callback != "" && (len(o.query) > 0 || o.at != ""):
-				return usageErrorf("--callback has a query and a time of its own: leave --query and --at out")
+			case o.callback != "" && (len(o.query) > 0 || o.queryFile != "" || o.at != ""):
+				return usageErrorf("--callback has a query and a time of its own: leave --query, --query-file and --at out")
 			}
 			return nil
 		},
@@ -74,6 +76,7 @@ The rules are those that the configuration names, as they are on disk. Nothing i
 	f.StringVarP(&o.config, "config", "c", defaultConfig, "the configuration `FILE` whose rules explain the packet")
 	f.StringVar(&o.rule, "rule", "", "explain only the rule of this `NAME`")
 	f.StringArrayVar(&o.query, "query", nil, "parameters of the packet's query, k=v or k=v&k=v (default SdkAppid: the configuration's first app)")
+	f.StringVar(&o.queryFile, "query-file", "", "a file that holds parameters of the packet's query, k=v&k=v")
 	f.StringVar(&o.at, "at", "", "the `TIME` at which the packet arrives, such as 2026-11-22T08:00:00Z (default: now)")
 	f.StringVar(&o.callback, "callback", "", "explain the callback of this `ID` from the journal of a running serve")
 	f.BoolVar(&o.json, "json", false, "print what POST /api/v1/explain answers")
@@ -107,7 +110,15 @@ func (o *explainOptions) stored(cmd *cobra.Command, cfg *config.Config, args []s
 			return nil, usageErrorf("--at %q is no time such as 2026-11-22T08:00:00Z", o.at)
 		}
 	}
-	query, err := packetQuery(o.query, cfg.Callback.Apps[0].SdkAppid)
+	params := o.query
+	if o.queryFile != "" {
+		b, err := os.ReadFile(o.queryFile)
+		if err != nil {
+			return nil, fileError("the query", o.queryFile, err)
+		}
+		params = append([]string{string(b)}, params...)
+	}
+	query, err := packetQuery(params, cfg.Callback.Apps[0].SdkAppid)
 	if err != nil {
 		return nil, err
 	}

@@ -44,8 +44,8 @@ func (b *backtester) add(s *storedCallback) {
 	b.step(len(cb.Pairs))
 }
 
-// pageSize is how many callbacks are asked for at once.
-const pageSize = 1000
+// journalPage is how many callbacks are asked for at once.
+const journalPage = 1000
 
 // fromJournal reads the callbacks that a serve keeps, newest first. What arrives meanwhile is not among them.
 func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client, disk string) error {
@@ -62,7 +62,7 @@ func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client
 	if running := status.Rules.Running.Hash; running != "" && running != disk {
 		fmt.Fprintf(b.warn, "note: serve runs the rule set %s, and the configuration's rules on disk, %s, stand for it here\n", visible(running), disk)
 	}
-	query := url.Values{"status": {"stored"}, "since": {b.since.UTC().Format(time.RFC3339Nano)}, "limit": {strconv.Itoa(pageSize)}}
+	query := url.Values{"status": {"stored"}, "since": {b.since.UTC().Format(time.RFC3339Nano)}, "limit": {strconv.Itoa(journalPage)}}
 	for {
 		var page struct {
 			Callbacks []storedCallback `json:"callbacks"`

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"go.uber.org/zap"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/config"
@@ -18,12 +19,14 @@ import (
 // it loads the configuration's rules.
 func offlineLoader(reg *actions.Registry, cfg *config.Config, roots []string) *rules.Loader {
 	l := &rules.Loader{Roots: roots, Registry: reg, Env: actions.Env{Logger: zap.NewNop(), SMTP: anySMTP}}
-	l.Permit = rules.Permit{Env: config.Default().RulesMay.Env, Files: config.Default().RulesMay.Files}
+	l.Permit.Env = []string{"*"}
 	if cfg != nil {
 		l.Env.SMTP, l.Permit, l.Exclude = cfg.SMTP, permit(cfg), []string{cfg.Data}
-		if len(roots) == 0 {
-			l.Roots = []string{cfg.Rules}
-		}
+	}
+	if len(roots) > 0 { // rules on trial lie elsewhere than those that run; check tells what serve would not let them read
+		l.Permit.Files = append(slices.Clip(l.Permit.Files), string(filepath.Separator))
+	} else if cfg != nil {
+		l.Roots = []string{cfg.Rules}
 	}
 	l.Permit.IgnoreSecrets = true
 	return l

@@ -46,16 +46,16 @@ func visibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// isTerminal tells whether a person is at the other end of a stream.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+// toTerminal tells whether what is written to w is read by a person.
+func toTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // paint colours texts, on a terminal only, and not where NO_COLOR asks for none.
 type paint bool
 
-func painter(w io.Writer) paint { return paint(isTerminal(w) && os.Getenv("NO_COLOR") == "") }
+func painter(w io.Writer) paint { return paint(toTerminal(w) && os.Getenv("NO_COLOR") == "") }
 
 func (p paint) with(code, s string) string {
 	if !p || s == "" {

@@ -40,6 +40,9 @@ ids of delivery and callback are "test" and secrets are "[secret]".`,
 			if err != nil {
 				return usageErrorf("--run: %w", err)
 			}
+			if path == "" {
+				path, args = takeConfig(args)
+			}
 			if len(args) == 0 && path == "" {
 				return usageErrorf("needs the PATH of a rules folder, or -c FILE\nRun %s --help for an example.", cmd.CommandPath())
 			}

@@ -95,6 +95,8 @@ type Readiness struct {
 
 // Options is what the admin port shows and does.
 type Options struct {
+	Workbench Workbench // answers what people try on the running rules
+
 	Token    func() string // the bearer token of the moment; "" for none
 	Hosts    []string      // Host headers that are answered where there is no token, besides loopback names
 	Gatherer prometheus.Gatherer
@@ -103,10 +105,8 @@ type Options struct {
 	// Reload reads the rules now. It gives the running set's state, and an error where the disk's set was not taken; the error is
 	// strictyaml.Problems where the files are at fault.
 	Reload func(ctx context.Context) (Rules, error)
-	// Workbench answers what people try on the running rules.
-	Workbench Workbench
-	Page      Page
-	Logger    *zap.Logger
+	Page   Page
+	Logger *zap.Logger
 
 	// What deliveries, callbacks and rules are shown from; without an Engine none are.
 	Engine  *engine.Engine

@@ -41,7 +41,7 @@ func TestBacktest(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	want := `RULE               BEFORE  NOW  GAINED  LOST  REMARKS
-vip-lost-a-friend  2       1    0       -1    
+vip-lost-a-friend  2       1    0       -1
 numbers            1       0    0       -1    condition failed on 2, now 2
 on                 0       2    +2      0     new
 off                0       0    0       0     gone

@@ -10,16 +10,16 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/config"
 )
 
-// adminFlags say which serve to ask.
-type adminFlags struct{ url, token string }
+// serveFlags say which serve to ask.
+type serveFlags struct{ url, token string }
 
-func (a *adminFlags) add(cmd *cobra.Command) {
+func (a *serveFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.url, "admin", "", "the `URL` of the admin port (default: the configuration's admin.listen)")
 	cmd.Flags().StringVar(&a.token, "token", "", "its token (default: the environment variable AFTERMATH_ADMIN_TOKEN, or the configuration's admin.token)")
 }
 
 // client makes a client of the serve that the flags name, or else the configuration. It reads no secret but the admin token.
-func (a *adminFlags) client(cmd *cobra.Command, path string) (*adminclient.Client, error) {
+func (a *serveFlags) client(cmd *cobra.Command, path string) (*adminclient.Client, error) {
 	url, token := a.url, a.token
 	if token == "" {
 		token = os.Getenv("AFTERMATH_ADMIN_TOKEN")
