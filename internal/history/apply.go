@@ -158,7 +158,7 @@ func (b *batch) row(ctx context.Context, id string, fresh func() *row) (*row, er
 	if r := b.rows[id]; r != nil {
 		return r, nil
 	}
-	r, err := b.f.rowOf(ctx, b.f.write, id)
+	r, err := foundRow(b.f.lookup.QueryRowContext(ctx, id))
 	if errors.Is(err, engine.ErrNotFound) {
 		r, err = fresh(), nil
 	}

@@ -68,6 +68,36 @@ func million(b *testing.B) (*History, *log) {
 	return h, l
 }
 
+// BenchmarkFollow takes finished deliveries in, 4,096 events a pack.
+func BenchmarkFollow(b *testing.B) {
+	l := newLog(b)
+	h := New(Options{Path: filepath.Join(b.TempDir(), "history.db"), Source: l})
+	b.Cleanup(h.closeFile)
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		l.source = newLog(b).source
+		var events []engine.Event
+		for range 2048 {
+			j := job(fmt.Sprintf("%032x", n), fmt.Sprint("rule", n%1000), fmt.Sprint("action", n%20), fmt.Sprint("account", n), fmt.Sprint("friend", n), 0)
+			events = append(events, matched(j), ended(j, engine.OutcomeDone, 0, 1, ""))
+			n++
+		}
+		l.record(events...)
+		b.StartTimer()
+		h.o.Source = l
+		if err := h.follow(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := skip(h, l); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "deliveries/s")
+}
+
 // skip makes the history go on with an empty log.
 func skip(h *History, l *log) error {
 	h.o.Source = l

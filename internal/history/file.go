@@ -43,6 +43,7 @@ CREATE TABLE attempts (n INTEGER NOT NULL, seq INTEGER NOT NULL, i INTEGER NOT N
 // file is the open SQLite file: one connection writes, others read beside it.
 type file struct {
 	write, read *sql.DB
+	lookup      *sql.Stmt // of a row by its id, on the writing connection
 }
 
 // errUnfit says that a file is not one to go on with.
@@ -52,7 +53,7 @@ var errUnfit = errors.New("not a history that can be gone on with")
 func openFile(ctx context.Context, path string) (*file, error) {
 	f := &file{}
 	var err error
-	if f.write, err = sql.Open("sqlite", dsn(path)); err != nil {
+	if f.write, err = sql.Open("sqlite", dsn(path)+"&_pragma=cache_size(-16000)"); err != nil { // in KiB: accounts come in no order
 		return nil, err
 	}
 	f.write.SetMaxOpenConns(1)
@@ -62,6 +63,9 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	f.read.SetMaxOpenConns(4)
 	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.close())
+	}
+	if f.lookup, err = f.write.PrepareContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?"); err != nil {
+		return nil, errors.Join(f.unfit(err), f.close())
 	}
 	return f, nil
 }
@@ -126,7 +130,13 @@ func damaged(err error) bool {
 	return false
 }
 
-func (f *file) close() error { return errors.Join(f.read.Close(), f.write.Close()) }
+func (f *file) close() error {
+	var err error
+	if f.lookup != nil {
+		err = f.lookup.Close()
+	}
+	return errors.Join(err, f.read.Close(), f.write.Close())
+}
 
 // removeFile takes the file away, with what SQLite keeps beside it.
 func removeFile(path string) error {

@@ -74,8 +74,8 @@ func scanRow(scan func(...any) error) (*row, error) {
 	return &r, err
 }
 
-func (f *file) rowOf(ctx context.Context, db *sql.DB, id string) (*row, error) {
-	r, err := scanRow(db.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", id).Scan)
+func foundRow(found *sql.Row) (*row, error) {
+	r, err := scanRow(found.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, engine.ErrNotFound
 	}
@@ -115,27 +115,47 @@ func (h *History) Search(ctx context.Context, q Query) (page []Delivery, next st
 	if err != nil || len(branches) == 0 {
 		return nil, "", err
 	}
-	var found []*row
+	var found []key
 	for _, b := range branches {
-		rows, err := b.run(ctx, h.file.read, q.Limit+1)
+		keys, err := b.run(ctx, h.file.read, q.Limit+1)
 		if err != nil {
 			return nil, "", err
 		}
-		found = append(found, rows...)
+		found = append(found, keys...)
 	}
-	slices.SortFunc(found, func(x, y *row) int { return cmp.Or(cmp.Compare(y.created, x.created), cmp.Compare(y.n, x.n)) })
-	found = slices.CompactFunc(found, func(x, y *row) bool { return x.n == y.n }) // an account on both sides
-	for i, r := range found {
-		if i == q.Limit {
-			break
-		}
-		page = append(page, r.delivery())
-	}
+	slices.SortFunc(found, func(x, y key) int { return cmp.Or(cmp.Compare(y.created, x.created), cmp.Compare(y.n, x.n)) })
+	found = slices.Compact(found) // an account on both sides
 	if len(found) > q.Limit {
+		found = found[:q.Limit]
 		last := found[q.Limit-1]
 		next = cursor(last.created, last.n)
 	}
-	return page, next, nil
+	page, err = h.file.fetch(ctx, found)
+	return page, next, err
+}
+
+// key is where a delivery stands in the order of time.
+type key struct{ created, n int64 }
+
+// fetch reads the deliveries of some keys, in their order. One that was taken away meanwhile is left out.
+func (f *file) fetch(ctx context.Context, keys []key) ([]Delivery, error) {
+	stmt, err := f.read.PrepareContext(ctx, "SELECT "+rowColumns+" WHERE d.n = ?")
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	var page []Delivery
+	for _, k := range keys {
+		r, err := foundRow(stmt.QueryRowContext(ctx, k.n))
+		if errors.Is(err, engine.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, r.delivery())
+	}
+	return page, nil
 }
 
 // branch is a search that one index serves from its newest entry on.
@@ -151,22 +171,22 @@ func (b branch) and(where string, args ...any) branch {
 	return b
 }
 
-func (b branch) run(ctx context.Context, db *sql.DB, limit int) ([]*row, error) {
-	// The rows are found first, by the index alone where it can be, and joined with their names then.
-	text := "SELECT " + rowColumns + " WHERE d.n IN (SELECT n FROM deliveries INDEXED BY " + b.index + " WHERE " + strings.Join(b.where, " AND ") +
-		" ORDER BY created DESC, n DESC LIMIT ?)"
+// run gives the newest keys, mostly from the index alone.
+func (b branch) run(ctx context.Context, db *sql.DB, limit int) ([]key, error) {
+	text := "SELECT created, n FROM deliveries INDEXED BY " + b.index + " WHERE " + strings.Join(b.where, " AND ") +
+		" ORDER BY created DESC, n DESC LIMIT ?"
 	rows, err := db.QueryContext(ctx, text, append(slices.Clip(b.args), limit)...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []*row
+	var all []key
 	for rows.Next() {
-		r, err := scanRow(rows.Scan)
-		if err != nil {
+		var k key
+		if err := rows.Scan(&k.created, &k.n); err != nil {
 			return nil, err
 		}
-		all = append(all, r)
+		all = append(all, k)
 	}
 	return all, rows.Err()
 }
@@ -303,7 +323,7 @@ func (h *History) find(ctx context.Context, id string) (_ *row, _ []place, err e
 	if h.file == nil {
 		return nil, nil, ErrNotReady
 	}
-	r, err := h.file.rowOf(ctx, h.file.read, id)
+	r, err := foundRow(h.file.read.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", id))
 	if err != nil {
 		return nil, nil, err
 	}

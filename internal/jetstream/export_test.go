@@ -1,6 +1,10 @@
 package jetstream
 
-import "github.com/aftermath-rules/aftermath/engine"
+import (
+	"context"
+
+	"github.com/aftermath-rules/aftermath/engine"
+)
 
 // WithFree makes the store believe in another disk.
 func (o Options) WithFree(free func() uint64) Options {
@@ -16,6 +20,9 @@ func (s *Store) StopServer() {
 
 // PurgeNow takes away what is older than is kept.
 func (s *Store) PurgeNow() { s.wantPurge() }
+
+// Purge is PurgeNow, and returns when it is done.
+func (s *Store) Purge(ctx context.Context) error { return s.purge(ctx) }
 
 // StreamDir is the folder of a stream of the embedded server.
 func StreamDir(dir, stream string) string { return streamDir(&Options{Dir: dir}, "aftermath_"+stream) }
