@@ -56,7 +56,7 @@ admin: {listen: 127.0.0.1:0${token ? ", token: " + token : ""}}
 poll: 500ms
 `);
   for (const [name, text] of Object.entries(files)) write(name, text);
-  const child = spawn(build(), ["serve", "-c", join(dir, "aftermath.yaml")], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(build(), ["serve", "-c", "aftermath.yaml"], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
   let out = "", log = "";
   child.stdout.on("data", (d) => (out += d));
   child.stderr.on("data", (d) => (log += d));
