@@ -76,42 +76,41 @@ func (c *compiler) takeBeside(files []*File) {
 	if c.Beside == nil {
 		return
 	}
-	ours := func(key string) bool {
-		return slices.ContainsFunc(files, func(f *File) bool { return f.Name == c.Beside.origins[key] })
-	}
-	for name, l := range c.Beside.lists {
-		key := "list " + name
-		if c.places[key] == "" && !ours(key) {
-			c.set.lists[name], c.scope.Lists[name] = l, l.List
-		}
-	}
-	defined := map[string]bool{}
+	defined := map[name]bool{}
 	for _, f := range files {
 		for _, a := range f.actions {
-			defined[a.name] = true
+			defined[name{"action", a.name}] = true
+		}
+		for _, l := range f.lists {
+			defined[name{"list", l.name}] = true
 		}
 	}
 	for key, file := range c.Beside.origins {
-		name, isAction := strings.CutPrefix(key, "action ")
-		if !isAction || defined[name] || ours(key) {
+		if defined[key] || slices.ContainsFunc(files, func(f *File) bool { return f.Name == file }) {
 			continue
 		}
-		c.places[key] = file
-		c.known = append(c.known, name)
-		c.set.actions[name] = c.Beside.actions[name]
+		if l := c.Beside.lists[key.name]; key.kind == "list" && l != nil {
+			c.set.lists[key.name], c.scope.Lists[key.name] = l, l.List
+			continue
+		}
+		if inst := c.Beside.actions[key.name]; key.kind == "action" && inst != nil {
+			c.places[key] = position{file: &File{Name: file}}
+			c.known = append(c.known, key.name)
+			c.set.actions[key.name] = inst
+		}
 	}
 }
 
-// takenBeside tells where the set beside has a rule of the name, "" where it has none but for those of the file itself.
-func (c *compiler) takenBeside(f *File, kind, name string) string {
-	if c.Beside == nil || kind != "rule" {
-		return ""
+// takenBeside tells where the set beside has a rule of the name, but for those of the file itself.
+func (c *compiler) takenBeside(f *File, key name) (position, bool) {
+	if c.Beside == nil || key.kind != "rule" {
+		return position{}, false
 	}
-	r, ok := c.Beside.byName[name]
+	r, ok := c.Beside.byName[key.name]
 	if !ok || r.File == f.Name {
-		return ""
+		return position{}, false
 	}
-	return fmt.Sprintf("%s:%d", r.File, r.Line)
+	return position{&File{Name: r.File}, r.Line}, true
 }
 
 // ListNames are the lists that a condition may name, sorted.
