@@ -84,11 +84,13 @@ func (s *service) makePorts() error {
 	s.ports.callbackServer = callback.NewServer(handler, callback.ServerOptions{Wait: cb.Wait, TLS: s.ports.tls, Log: s.log})
 
 	s.adminToken.Store(&s.cfg.Admin.Token)
+	s.series = admin.NewSeries(s.counts, s.metrics)
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
 			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
 			Token:     func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
+			Page:   admin.Page{Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Series: s.series},
 			Engine: s.engine, History: s.history, Journal: s.store, Feed: s.feed,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -81,6 +81,7 @@ type service struct {
 	verifier *callback.Verifier
 	ports    *ports
 	follower *follower
+	series   *admin.Series
 
 	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
@@ -177,6 +178,7 @@ func (s *service) run(ctx context.Context) error {
 	part("history", &others, func() error { return s.history.Run(ctx) })
 	part("rules", &others, func() error { return s.rules.Run(ctx) })
 	part("configuration", &others, func() error { return s.follower.run(ctx) })
+	part("series", &others, func() error { return s.series.Run(ctx) })
 	part("admin port", &others, s.ports.serveAdmin)
 	part("callback port", &receiving, s.ports.serveCallbacks)
 

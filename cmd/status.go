@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 	"github.com/aftermath-rules/aftermath/internal/trial"
@@ -25,12 +26,24 @@ func (s *service) rulesStatus() admin.Rules {
 
 func (s *service) status() admin.Status {
 	st := s.engine.Status()
-	counts := admin.CountsOf(st.Totals)
-	counts.Waiting = st.Waiting
 	return admin.Status{
-		Version: Version, Uptime: time.Since(s.started).Seconds(), Rules: s.rulesStatus(), Counts: counts,
+		Version: Version, Uptime: time.Since(s.started).Seconds(), Rules: s.rulesStatus(), Counts: countsOf(st),
 		Store: s.store.Status(), History: s.history.State(), Actions: st.Actions,
 	}
+}
+
+func countsOf(st engine.Status) admin.Counts {
+	counts := admin.CountsOf(st.Totals)
+	counts.Waiting = st.Waiting
+	return counts
+}
+
+func (s *service) counts() admin.Counts { return countsOf(s.engine.Status()) }
+
+// source reads a rules file that is on disk. A secret does not belong into one, and does not show if it is there.
+func (s *service) source(name string) ([]byte, error) {
+	text, err := s.rules.Source(name)
+	return s.mask.Bytes(text), err
 }
 
 // readiness is false only while callbacks cannot be stored or no rule set runs: a broken set on disk is said, and no more.

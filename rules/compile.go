@@ -30,6 +30,10 @@ type Options struct {
 	// Lists replaces the values of lists that the files have, by name: for rule tests.
 	Lists map[string][]string
 
+	// Beside gives the lists, named actions and names of rules that the files themselves don't have, but for those that it has from
+	// these files: for trying an edit of one file without reading the others.
+	Beside *RuleSet
+
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
 }
@@ -75,6 +79,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 			carried:  make(map[string]*carried, len(files)),
 			actions:  map[string]*actions.Instance{},
 			lists:    map[string]*list{},
+			origins:  map[name]string{},
 		},
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
@@ -83,6 +88,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 		used:    map[string]bool{},
 	}
 	c.compileLists(files)
+	c.takeBeside(files)
 	c.compileActions(files)
 	for _, f := range files {
 		c.compileRules(f)
@@ -133,11 +139,18 @@ type position struct {
 // claim reports a name that is taken already. Names are unique in a set, each among its kind.
 func (c *compiler) claim(f *File, n *yaml.Node, kind, called string) bool {
 	key := name{kind, called}
-	if at, taken := c.places[key]; taken {
+	at, taken := c.places[key]
+	if !taken {
+		at, taken = c.takenBeside(f, key)
+	}
+	if taken {
 		f.dec.Problemf(n, "the %s %s is already at %s:%d", kind, called, at.file.Name, at.line)
 		return false
 	}
 	c.places[key] = position{f, n.Line}
+	if kind != "rule" {
+		c.set.origins[key] = f.Name
+	}
 	return true
 }
 

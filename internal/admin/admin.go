@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/admin/page"
 	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
@@ -104,6 +105,7 @@ type Options struct {
 	// Reload reads the rules now. It gives the running set's state, and an error where the disk's set was not taken; the error is
 	// strictyaml.Problems where the files are at fault.
 	Reload func(ctx context.Context) (Rules, error)
+	Page   Page
 	Logger *zap.Logger
 
 	// What deliveries, callbacks and rules are shown from; without an Engine none are.
@@ -122,7 +124,9 @@ func New(o Options) http.Handler {
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
-	newWorkbench(o.Workbench).handle(guarded)
+	bench := newWorkbench(o.Workbench)
+	bench.handle(guarded)
+	a.handlePage(guarded, bench)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
@@ -138,7 +142,11 @@ func New(o Options) http.Handler {
 		JSON(w, http.StatusOK, map[string]bool{"ok": true})
 	}})
 	mux.Handle("/readyz", methods{http.MethodGet: a.ready})
-	mux.Handle("/", guard(o.Token, o.Hosts, guarded))
+	in := newSessions(o.Token)
+	open := http.NewServeMux()
+	page.Handle(open)
+	open.Handle("/api/v1/session", methods{http.MethodGet: in.state, http.MethodPost: in.login, http.MethodDelete: in.logout})
+	mux.Handle("/", guard(in, o.Hosts, open, guarded))
 	return mux
 }
 

@@ -182,6 +182,7 @@ type filter struct {
 	Since   string   `json:"since"`
 	Until   string   `json:"until"`
 	IDs     []string `json:"ids"`
+	Count   bool     `json:"count"` // only say how many there are
 
 	since, until time.Time
 }
@@ -231,6 +232,10 @@ func (a *api) bulk(done string, order bulkOrder) http.HandlerFunc {
 			Error(w, http.StatusBadRequest, err.Error())
 			return
 		}
+		if f.Count {
+			a.count(w, r, f)
+			return
+		}
 		long := startLong(w, r)
 		p, err := order(r.Context(), f.fits, func(p engine.Progress) { long.progress(p) })
 		result := map[string]any{"found": p.Found, done: p.Done}
@@ -244,6 +249,21 @@ func (a *api) bulk(done string, order bulkOrder) http.HandlerFunc {
 		a.History.CatchUp(r.Context(), catchUpTime)
 		long.end(http.StatusOK, result)
 	}
+}
+
+// count answers how many dead letters fit, for whoever is asked whether to go on.
+func (a *api) count(w http.ResponseWriter, r *http.Request, f *filter) {
+	found := 0
+	for letter, err := range a.Engine.Store.DeadLetters(r.Context()) {
+		if err != nil {
+			a.storeError(w, "reading the dead letters", err)
+			return
+		}
+		if f.fits(letter) {
+			found++
+		}
+	}
+	JSON(w, http.StatusOK, map[string]int{"found": found})
 }
 
 // long is the answer to a request that takes long: where the client accepts it, JSON lines that say how far it is, and the result as

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,28 +8,31 @@ import (
 	"strings"
 )
 
-// guard lets a request through to next: with a token, one that bears it; without, one whose Host header is local, so that no
-// page of another site can reach the port by a name of its own (DNS rebinding). A request that changes something and comes from
-// another site is refused in any case.
-func guard(token func() string, hosts []string, next http.Handler) http.Handler {
+// guard lets a request through to open, which anyone may see, or to next: with a token, one that bears it or has the cookie of a
+// session; without, one whose Host header is local, so that no page of another site can reach the port by a name of its own (DNS
+// rebinding), open included. A request that changes something and comes from another site is refused in any case.
+func guard(in *sessions, hosts []string, open *http.ServeMux, next http.Handler) http.Handler {
 	sameSite := http.NewCrossOriginProtection()
 	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		Error(w, http.StatusForbidden, "a request that changes something may not come from another site")
 	}))
-	protected := sameSite.Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if want := token(); want != "" {
-			if !bears(r, want) {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				Error(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
-				return
-			}
-		} else if !localHost(r.Host, hosts) {
+	return sameSite.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want := in.token()
+		if want == "" && !localHost(r.Host, hosts) {
 			Error(w, http.StatusForbidden, "the Host header is not local: set admin.token, or add the name to admin.hosts")
 			return
 		}
-		protected.ServeHTTP(w, r)
-	})
+		if _, pattern := open.Handler(r); pattern != "" {
+			open.ServeHTTP(w, r)
+			return
+		}
+		if want != "" && !bears(r, want) && !in.allows(r, want) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			Error(w, http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer TOKEN")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // bears tells whether the request has the token, in a time that does not depend on how much of it is right.
@@ -40,8 +41,7 @@ func bears(r *http.Request, want string) bool {
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return false
 	}
-	g, w := sha256.Sum256([]byte(strings.TrimSpace(got))), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(g[:], w[:]) == 1
+	return same(strings.TrimSpace(got), want)
 }
 
 // localHost tells whether a Host header names this machine, by a loopback address or by one of the names, which may

@@ -22,7 +22,8 @@ type shownRule struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	FoundBy     string            `json:"found_by"`
 	Matches     uint64            `json:"matches"`
-	LastMatch   *time.Time        `json:"last_match"` // null where it has never matched
+	LastMatch   *time.Time        `json:"last_match"`       // null where it has never matched
+	Source      string            `json:"source,omitempty"` // its lines, as they are on disk now; of one rule only
 }
 
 func (a *api) show(r *rules.Rule) shownRule {
@@ -37,39 +38,53 @@ func (a *api) show(r *rules.Rule) shownRule {
 	return s
 }
 
-// rules lists the running set in its order.
+// rules lists those of the running set that fit, in its order: ?q has words that a rule's name, condition, description, file, actions
+// or labels hold, whatever their case; ?state is enabled, disabled or shadow; ?offset leaves out as many, for a list that is scrolled
+// to any place.
 func (a *api) rules(w http.ResponseWriter, r *http.Request) {
-	p := paramsOf(r, "cursor", "limit")
+	p := paramsOf(r, "q", "state", "cursor", "offset", "limit")
+	filter := ruleFilterOf(p)
 	from, _ := p.numbers("cursor")
+	from += uint64(p.whole("offset", 0))
 	limit := p.limit()
 	if p.err != nil {
 		Error(w, http.StatusBadRequest, p.err.Error())
 		return
 	}
-	var all []*rules.Rule
-	if rs := a.Engine.RuleSet(); rs != nil {
-		all = rs.Rules
-	}
-	start := int(min(from, uint64(len(all))))
-	end := min(start+limit, len(all))
-	page, next := []shownRule{}, ""
-	for _, r := range all[start:end] {
+	set := a.Engine.RuleSet()
+	found := filter.in(set)
+	start := int(min(from, uint64(len(found))))
+	end := min(start+limit, len(found))
+	page, next, hash := []shownRule{}, "", ""
+	for _, r := range found[start:end] {
 		page = append(page, a.show(r))
 	}
-	if end < len(all) {
+	if end < len(found) {
 		next = seqCursor(uint64(end), 0)
 	}
+	if set != nil {
+		hash = set.Hash
+	}
 	JSON(w, http.StatusOK, struct {
-		Rules []shownRule `json:"rules"`
-		Next  string      `json:"next"`
-	}{page, next})
+		Rules   []shownRule `json:"rules"`
+		Next    string      `json:"next"`
+		Total   int         `json:"total"` // that fit
+		RuleSet string      `json:"rule_set"`
+	}{page, next, len(found), hash})
 }
 
 func (a *api) rule(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
-	if rs := a.Engine.RuleSet(); rs != nil {
-		if rule, ok := rs.Rule(name); ok {
-			JSON(w, http.StatusOK, a.show(rule))
+	set := a.Engine.RuleSet()
+	if set != nil {
+		if rule, ok := set.Rule(name); ok {
+			shown := a.show(rule)
+			if a.Page.Source != nil {
+				if text, err := a.Page.Source(rule.File); err == nil { // the file may have gone since it was loaded
+					_, shown.Source, _ = excerpt(text, rule.Line, lastLine(set, rule))
+				}
+			}
+			JSON(w, http.StatusOK, shown)
 			return
 		}
 	}

@@ -18,7 +18,7 @@ const module = "github.com/aftermath-rules/aftermath/"
 // import it. Packages of one layer don't import each other, except where allowed says so.
 var layers = [][]string{
 	{"internal/nearword"},
-	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex"},
+	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex", "internal/admin/page"},
 	{"internal/lang"},
 	{"actions"},
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},

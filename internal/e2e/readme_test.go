@@ -382,7 +382,8 @@ func (r *readmeRun) yaml(b block) {
 		write(r.t, filepath.Dir(file), "rules/none.yaml", "rules: []\n")
 		args, kind = []string{"check", "--secrets", "ignore", "-c", file}, "config"
 	}
-	if code, out, errs := aftermath(r.t, r.dir, nil, args...); code != 0 || !strings.Contains(errs, " 0 warnings") {
+	// That no index serves a condition is as it should be: the README shows what the language can say.
+	if code, out, errs := aftermath(r.t, r.dir, nil, args...); code != 0 || strings.Count(out, " warning: ") != strings.Count(out, ": warning: no index serves ") {
 		r.t.Errorf("README.md:%d: %s: exit code %d\n%s%s", b.line, name, code, out, errs)
 	}
 	if err := validate(r.schemas[kind], []byte(b.text)); err != nil {

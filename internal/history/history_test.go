@@ -388,3 +388,19 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// A path that is relative, as a configuration in the working directory gives it, names a file and no host.
+func TestRelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	db, err := sql.Open("sqlite", dsn("data.d#1?.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE t (x)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("data.d#1?.db"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,169 @@
+// Rules: all of them to search, and one of them in full.
+import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { api, query } from "./api.js";
+import { html, useEvery, useTitle, Badge, Problem, Source, Text } from "./parts.js";
+import { status } from "./state.js";
+import { DeliveryTable } from "./deliveries.js";
+import { ago, number, plural, visible, when } from "./text.js";
+
+const rowHeight = 58; // pixels: as in app.css
+const pageSize = 100;
+
+export function Rules({ of }) {
+  return html`<div class=${"split" + (of ? " one" : "")}>
+    <${List} chosen=${of} />
+    ${of ? html`<${Rule} name=${of} key=${of} />` : html`<p class="faint hint">Choose a rule to see its source, matches and deliveries.</p>`}
+  </div>`;
+}
+
+function List({ chosen }) {
+  const title = useTitle("Rules");
+  const q = useSignal("");
+  const state = useSignal("");
+  const found = useSignal({ total: 0, pages: new Map(), error: "", set: "" });
+  const top = useSignal(0);
+  const height = useSignal(600);
+  const box = useRef();
+  const running = status.value?.rules.running?.hash;
+
+  // A search, or another rule set, begins anew; what was there is shown until the answer has come.
+  const search = useRef({});
+  useEffect(() => {
+    search.current.abort?.abort();
+    const mine = { abort: new AbortController(), asked: new Set([0]) };
+    search.current = mine;
+    const timer = setTimeout(async () => {
+      try {
+        const first = await api("rules" + query({ q: q.value, state: state.value, limit: pageSize }), { signal: mine.abort.signal });
+        if (box.current && !found.value.pages.size) box.current.scrollTop = 0;
+        found.value = { total: first.total, pages: new Map([[0, first.rules]]), error: "", set: first.rule_set };
+        mine.asked = new Set([0]);
+        if (box.current) top.value = box.current.scrollTop;
+      } catch (e) {
+        if (e.name !== "AbortError") found.value = { ...found.value, error: e.message };
+      }
+    }, found.value.set ? 80 : 0);
+    return () => clearTimeout(timer);
+  }, [q.value, state.value, running]);
+
+  const from = Math.max(0, Math.floor(top.value / rowHeight) - 5);
+  const to = Math.min(found.value.total, Math.ceil((top.value + height.value) / rowHeight) + 5);
+  useEffect(() => {
+    const mine = search.current;
+    const timer = setTimeout(() => {
+      for (let p = Math.floor(from / pageSize); p * pageSize < to; p++) {
+        if (found.value.pages.has(p) || mine.asked.has(p)) continue;
+        mine.asked.add(p);
+        api("rules" + query({ q: q.value, state: state.value, limit: pageSize, offset: p * pageSize }), { signal: mine.abort.signal }).then(
+          (more) => (found.value = { ...found.value, pages: new Map(found.value.pages).set(p, more.rules) }),
+          () => mine.asked.delete(p),
+        );
+      }
+    }, 40);
+    return () => clearTimeout(timer);
+  }, [from, to, found.value]);
+
+  useEffect(() => {
+    const size = new ResizeObserver(() => (height.value = box.current.clientHeight));
+    size.observe(box.current);
+    return () => size.disconnect();
+  }, []);
+
+  const keys = (e) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+    const at = e.target.closest?.("[data-row]");
+    if (!step || !at) return;
+    e.preventDefault();
+    const next = box.current.querySelector(`[data-row="${Number(at.dataset.row) + step}"]`);
+    next?.focus();
+  };
+  const rows = [];
+  for (let i = from; i < to; i++) rows.push([i, found.value.pages.get(Math.floor(i / pageSize))?.[i % pageSize]]);
+  return html`<section class="list" aria-label="All rules">
+    <div class="row between"><h1 ref=${title} tabindex="-1">Rules</h1>
+      <p class="faint" role="status">${found.value.set ? plural(found.value.total, "rule") : ""}</p></div>
+    <div class="row filters">
+      <label class="grow"><span class="hide">Search</span>
+        <input type="search" placeholder="Search names, conditions, files, actions, labels" value=${q.value} maxlength="200"
+          onInput=${(e) => { box.current.scrollTop = 0; q.value = e.target.value; }} /></label>
+      <label><span class="hide">State</span><select value=${state.value} onChange=${(e) => { box.current.scrollTop = 0; state.value = e.target.value; }}>
+        <option value="">All states</option><option value="enabled">Enabled</option><option value="shadow">Shadow</option><option value="disabled">Disabled</option>
+      </select></label>
+    </div>
+    ${found.value.error && html`<${Problem}>${found.value.error}<//>`}
+    <div class="card flush rows" ref=${box} onScroll=${(e) => (top.value = e.target.scrollTop)} onKeyDown=${keys} tabindex="0" role="region" aria-label="Rules found">
+      ${found.value.set && !found.value.total && html`<p class="faint pad">No rule fits.</p>`}
+      <div class="tall" role="list" style=${{ height: found.value.total * rowHeight + "px" }}>
+        ${rows.map(([i, r]) => html`<div role="listitem" key=${i} aria-setsize=${found.value.total} aria-posinset=${i + 1} class="rule" style=${{ transform: `translateY(${i * rowHeight}px)` }}>
+          ${r ? html`<a href=${"#/rules/" + encodeURIComponent(r.name)} data-row=${i} aria-current=${r.name === chosen ? "true" : undefined}>
+            <span class="row between"><b>${r.name}</b><${State} rule=${r} /></span>
+            <code class="faint">${visible(r.condition)}</code></a>` : html`<span class="faint pad">…</span>`}
+        </div>`)}
+      </div>
+    </div>
+  </section>`;
+}
+
+function State({ rule: r }) {
+  return html`<span class="row tight">${!r.enabled ? html`<${Badge} kind="off">disabled<//>` : r.shadow && html`<${Badge} kind="warn">shadow<//>`}
+    ${r.matches !== undefined && html`<small class="faint">${number(r.matches)}</small>`}</span>`;
+}
+
+function Rule({ name }) {
+  const rule = useSignal(null);
+  const error = useSignal("");
+  const last = useSignal(null);
+  const heading = useRef();
+  useEvery(5000, async (abort) => {
+    try {
+      rule.value = await api("rules/" + encodeURIComponent(name), { signal: abort });
+      error.value = "";
+    } catch (e) {
+      if (e.name !== "AbortError") error.value = e.message;
+    }
+    last.value = await api("deliveries" + query({ rule: name, limit: 10 }), { signal: abort });
+  }, [name]);
+  useEffect(() => {
+    document.title = name + " · aftermath";
+    heading.current?.focus();
+  }, [name]);
+  const r = rule.value;
+  return html`<section class="detail stack" aria-label=${"The rule " + name}>
+    <p class="back"><a href="#/rules">← All rules</a></p>
+    <h2 ref=${heading} tabindex="-1" class="big">${name}</h2>
+    ${error.value && html`<${Problem}>${error.value}<//>`}
+    ${r && html`
+      ${r.description && html`<p>${visible(r.description)}</p>`}
+      <dl class="facts card">
+        <div><dt>State</dt><dd>${!r.enabled ? html`<${Badge} kind="off">disabled<//>` : r.shadow ? html`<${Badge} kind="warn">shadow<//>` : html`<${Badge} kind="good">enabled<//>`}
+          ${r.stop && html` <${Badge} kind="off">stops later rules<//>`}</dd></div>
+        <div><dt>Matches</dt><dd><b>${number(r.matches)}</b></dd></div>
+        <div><dt>Last match</dt><dd title=${when(r.last_match)}>${ago(r.last_match)}</dd></div>
+        ${r.found_by && html`<div><dt>Found by</dt><dd>${visible(r.found_by)}</dd></div>`}
+        <div><dt>Actions</dt><dd>${r.actions.map((a, i) => html`${i ? ", " : ""}<a href=${"#/deliveries" + query({ action: a })}>${a}</a>`)}</dd></div>
+        ${r.labels && html`<div><dt>Labels</dt><dd>${Object.entries(r.labels).map(([k, v]) => html`<${Badge} kind="off">${visible(k)}: ${visible(v)}<//> `)}</dd></div>`}
+      </dl>
+      <div class="row between wrap"><h3><${Text} of=${`${r.file}:${r.line}`} /></h3><a href=${"#/try?file=" + encodeURIComponent(r.file)}>Edit in Try it</a></div>
+      ${r.source ? html`<${Highlighted} text=${r.source} first=${r.line} />` : html`<${Source} from=${r.line} text=${r.condition} />`}
+      <h3>Last deliveries</h3>
+      ${last.value ? html`<${DeliveryTable} rows=${last.value.deliveries} short />` : html`<p class="faint">Not known yet.</p>`}`}
+  </section>`;
+}
+
+// Highlighted shows rules as the editor does, to be read only.
+function Highlighted({ text, first }) {
+  const box = useRef();
+  useEffect(() => {
+    let editor;
+    let gone = false;
+    import("./editor.js").then(({ viewer }) => {
+      if (!gone) editor = viewer(box.current, text, first);
+    });
+    return () => {
+      gone = true;
+      editor?.destroy();
+    };
+  }, [text, first]);
+  return html`<div class="editor read" ref=${box}></div>`;
+}
