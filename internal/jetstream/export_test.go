@@ -24,7 +24,7 @@ func StreamDir(dir, stream string) string { return streamDir(&Options{Dir: dir},
 func EncodeCallbacks(ordinal uint64, o Options, rs ...*engine.Record) []byte {
 	var raw [][]byte
 	for _, r := range rs {
-		raw = append(raw, encodeRecord(r))
+		raw = append(raw, appendRecord(nil, r))
 	}
 	return encodePack(kindCallbacks, ordinal, o.Now(), raw)
 }
