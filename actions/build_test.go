@@ -346,6 +346,14 @@ func TestRenderNamesTheFieldThatFails(t *testing.T) {
 	}
 }
 
+// A server may quote the password that it refused.
+func TestSecretWrittenOutInTheFileIsMasked(t *testing.T) {
+	i := mustBuild(t, "secret: wr0ng-password", Builder{})
+	if got := i.masked(errors.New("535 no such password: wr0ng-password")).Error(); got != "535 no such password: [secret]" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSecretIsNeverShown(t *testing.T) {
 	const value = "s3cr3t-value"
 	i := mustBuild(t, "secret: ${env:TOKEN}\ntext: ${env:TOKEN}\nurl: https://${env:TOKEN}.example/\ntree: ['${env:TOKEN}']\nto: ['${env:TOKEN}@b.example']",

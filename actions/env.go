@@ -17,6 +17,8 @@ type Env struct {
 	// LogFile opens a rotated file below the first folder of rules_may.files; actions that name the same file share it. Nil
 	// where nothing may be written (check).
 	LogFile func(path string, maxSize int64, maxFiles int) (io.WriteCloser, error)
+	// LogFolder is that first folder, so that a path which leads out of it can be refused when it is loaded; "" where it is not known.
+	LogFolder string
 	// ReadFile reads a file that the rules may use (a CA, a certificate); a relative path is relative to the rules file.
 	ReadFile func(path string) ([]byte, error)
 	SMTP     SMTP // the defaults of the configuration

@@ -39,6 +39,10 @@ func (s *Secret) UnmarshalNode(d *strictyaml.Decoder, n *yaml.Node) {
 	var value string
 	d.Decode(n, &value)
 	s.value = value
+	if value != "" { // also one that is written out in the file is never to be shown
+		sc := scopeOf(d)
+		sc.values = append(sc.values, value)
+	}
 }
 
 // JSONSchema describes the field in the configuration's schema.

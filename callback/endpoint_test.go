@@ -181,6 +181,7 @@ func TestEndpoint(t *testing.T) {
 		{"another path", unsent("/?SdkAppid=1400000000"), 404, NotFound, `{"ActionStatus":"FAIL","ErrorCode":1,"ErrorInfo":"there is no callback endpoint at this path"}`},
 		{"path below", unsent("/chat/?SdkAppid=1400000000"), 404, NotFound, ""},
 		{"another path, not POST", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404, NotFound, ""},
+		{"OPTIONS of the server", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, NotFound, ""},
 		{"GET", "GET " + plain + " HTTP/1.1\r\nHost: x\r\n\r\n", 405, MethodNotAllowed, `{"ActionStatus":"FAIL","ErrorCode":1,"ErrorInfo":"a callback is sent with POST"}`},
 		{"PUT", "PUT " + plain + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", 405, MethodNotAllowed, ""},
 

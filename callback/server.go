@@ -68,7 +68,9 @@ func NewServer(h http.Handler, o ServerOptions) *Server {
 		MaxHeaderBytes:    maxHeader - headerSlop,
 		ConnContext:       withConn,
 		ConnState:         s.conns.state,
-		ErrorLog:          log.New(&errorLog{log: o.Log}, "", 0),
+		// Or net/http would answer OPTIONS * itself, with 200.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(&errorLog{log: o.Log}, "", 0),
 	}
 	return s
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"gopkg.in/yaml.v3"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/config"
@@ -25,7 +26,7 @@ func newCheckCommand(reg *actions.Registry) *cobra.Command {
 		Short: "Check rules and configuration as serve would load them",
 		Long: `check prints every error and every warning at its place and exits with 1 where there is an error. Without a PATH it checks the
 configuration and the rules that it names; with PATHs (files or folders), these rules instead, under the configuration of -c,
-or of ./aftermath.yaml where there is one.`,
+or of ./aftermath.yaml where there is one. A PATH that is a configuration stands for -c.`,
 		Example: `  aftermath check
   aftermath check -c /etc/aftermath/aftermath.yaml
   aftermath check --format github --secrets ignore rules     # in a pull request's workflow`,
@@ -35,6 +36,9 @@ or of ./aftermath.yaml where there is one.`,
 			}
 			if !slices.Contains([]string{"", "ignore"}, secretsMode) {
 				return usageErrorf("--secrets takes ignore, not %q", secretsMode)
+			}
+			if path == "" {
+				path, args = takeConfig(args)
 			}
 			if path == "" && len(args) == 0 {
 				path = defaultConfig
@@ -59,6 +63,23 @@ or of ./aftermath.yaml where there is one.`,
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or github")
 	cmd.Flags().StringVar(&secretsMode, "secrets", "", "ignore: check on a machine that has no secrets")
 	return cmd
+}
+
+// takeConfig takes the first path that is a configuration, which has apps to answer for, out of those that are to be rules.
+func takeConfig(paths []string) (config string, rest []string) {
+	isConfig := func(path string) bool {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return false
+		}
+		var top map[string]yaml.Node
+		return yaml.Unmarshal(data, &top) == nil && top["callback"].Kind != 0
+	}
+	i := slices.IndexFunc(paths, isConfig)
+	if i < 0 {
+		return "", paths
+	}
+	return paths[i], slices.Delete(slices.Clone(paths), i, i+1)
 }
 
 // check loads what serve would, and gives all that is wrong or odd with it, and what there was in a few words.
@@ -95,6 +116,9 @@ func check(ctx context.Context, reg *actions.Registry, path string, roots []stri
 			findings = append(findings, set.Warnings...)
 			summary = plural(len(set.Rules), "rule")
 		}
+	}
+	for i := range findings { // what is wrong with a file as a whole is wrong at its beginning
+		findings[i].Line, findings[i].Column = max(findings[i].Line, 1), max(findings[i].Column, 1)
 	}
 	slices.SortStableFunc(findings, func(a, b rules.Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -16,6 +16,7 @@ import (
 	"github.com/aftermath-rules/aftermath/actions/email"
 	"github.com/aftermath-rules/aftermath/actions/logentry"
 	"github.com/aftermath-rules/aftermath/actions/webhook"
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 )
 
 // Exit codes of every command.
@@ -95,14 +96,21 @@ func newRootCommand(reg *actions.Registry) *cobra.Command {
 answers in time, matches every pair of accounts against YAML rules, and runs the actions that the rules name.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usageErrorf("there is no command %q%s\nRun aftermath --help for those there are.", args[0], nearword.Hint(args[0], names(cmd)))
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(cmd.ErrOrStderr()) // it was not asked for, and is no data
 			if err := cmd.Help(); err != nil {
 				return err
 			}
 			return &exitError{code: exitUsage}
 		},
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageErrorf("%w\nRun %s --help for its flags.", err, cmd.CommandPath())
 	})
@@ -112,9 +120,18 @@ answers in time, matches every pair of accounts against YAML rules, and runs the
 		newSendCommand(),
 		newSchemaCommand(reg),
 		newVersionCommand(),
+		newCompletionCommand(),
 	)
-	root.InitDefaultCompletionCmd()
 	return root
+}
+
+// names are the commands that there are.
+func names(root *cobra.Command) []string {
+	var all []string
+	for _, c := range root.Commands() {
+		all = append(all, c.Name())
+	}
+	return all
 }
 
 // noArgs refuses positional arguments, as a mistake in the command line.

@@ -16,7 +16,7 @@ func printFindings(w io.Writer, format string, problems rules.Problems) error {
 		return printFindingsJSON(w, problems)
 	case "github":
 		for _, p := range problems {
-			if _, err := fmt.Fprintf(w, "::%s file=%s,line=%d,col=%d::%s\n", severity(p), githubProperty(p.File), max(p.Line, 1), max(p.Column, 1), githubData(p.Message)); err != nil {
+			if _, err := fmt.Fprintf(w, "::%s file=%s,line=%d,col=%d::%s\n", severity(p), githubProperty(p.File), p.Line, p.Column, githubData(p.Message)); err != nil {
 				return err
 			}
 		}
@@ -42,7 +42,7 @@ func printFindingsJSON(w io.Writer, problems rules.Problems) error {
 		Errors []finding `json:"errors"`
 	}{[]finding{}}
 	for _, p := range problems {
-		out.Errors = append(out.Errors, finding{p.File, max(p.Line, 1), max(p.Column, 1), severity(p), p.Message})
+		out.Errors = append(out.Errors, finding{p.File, p.Line, p.Column, severity(p), p.Message})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

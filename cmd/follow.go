@@ -30,13 +30,16 @@ func newFollower(s *service, path string) *follower {
 	return &follower{s: s, path: path, files: files, print: fingerprint(files)}
 }
 
+// followEvery is how often the files are looked at, should the rules' poll be longer: those have a watch besides.
+const followEvery = 2 * time.Second
+
 // run looks at the files at every poll, and at SIGHUP, until ctx ends. A few small files cost less to read than a watch of their
 // folders costs to get right, and file systems that tell of no change are served too.
 func (f *follower) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	tick := time.NewTicker(f.s.cfg.Poll)
+	tick := time.NewTicker(min(f.s.cfg.Poll, followEvery))
 	defer tick.Stop()
 	for seen := f.print; ; {
 		select {

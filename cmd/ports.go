@@ -76,9 +76,11 @@ func (s *service) makePorts() error {
 	if err != nil {
 		return err
 	}
-	handler := callback.NewHandler(s.verifier, s.engine.Accept, callback.HandlerOptions{
-		Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback, Quarantine: s.quarantine,
-	})
+	options := callback.HandlerOptions{Wait: cb.Wait, SenderRetries: cb.SenderRetries, Observe: s.engine.ObserveCallback}
+	if s.cfg.Keep.Quarantine > 0 {
+		options.Quarantine = s.quarantine
+	}
+	handler := callback.NewHandler(s.verifier, s.engine.Accept, options)
 	s.ports.callbackServer = callback.NewServer(handler, callback.ServerOptions{Wait: cb.Wait, TLS: s.ports.tls, Log: s.log})
 
 	s.adminToken.Store(&s.cfg.Admin.Token)

@@ -88,9 +88,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.mask.Add(cfg.SecretValues()...)
 	s.log, s.level = newLogger(cfg.Log, stderr)
 	defer func() { _ = s.log.Sync() }() // stderr may be a terminal, which has nothing to sync
-	for _, w := range cfg.Warnings {
-		s.log.Warn(w.String())
-	}
+	s.warn(cfg.Warnings)
 	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -248,10 +246,16 @@ func (s *service) reloaded(r rules.Reload) {
 		}
 		return
 	}
-	for _, w := range r.Set.Warnings {
+	s.warn(r.Set.Warnings)
+	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
+}
+
+// warn logs warnings, each with its place.
+func (s *service) warn(warnings rules.Problems) {
+	for _, w := range warnings {
+		w.Warning = false // the line's level says it
 		s.log.Warn(w.String())
 	}
-	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
 }
 
 // hello says where it listens, what it runs, and how to try it.
@@ -262,10 +266,13 @@ func (s *service) hello(w io.Writer) {
 	if len(app.Tokens) > 0 {
 		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
 	}
-	set := s.rules.Current()
+	set, note := s.rules.Current(), ""
+	if s.rules.State().LastGood {
+		note = " (the last good one, since what is on disk is broken)"
+	}
 	fmt.Fprintf(w, "callbacks  %s\n", url)
 	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
-	fmt.Fprintf(w, "rules      %s of %s, set %s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash)
+	fmt.Fprintf(w, "rules      %s of %s, set %s%s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash, note)
 	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, url, app.SdkAppid, token)
 }
 

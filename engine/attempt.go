@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/callback"
 )
 
 // grace is how much longer than its time-out an attempt may take to return, before it is given up on.
@@ -42,6 +43,7 @@ func (r *runner) attempt(inst *actions.Instance, d *delivery) {
 	if d.First.IsZero() {
 		d.First = a.began.UTC()
 	}
+	d.Span = inst.Options.Retry.For
 	timeout := inst.Options.Timeout
 	ctx, cancel := context.WithTimeout(r.e.attempts, timeout)
 	defer cancel()
@@ -69,7 +71,7 @@ func (e *Engine) runAction(ctx context.Context, inst *actions.Instance, d *deliv
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the action panicked: %v", p)
 			e.log.Error("an action panicked", zap.String("action", inst.Name), zap.String("type", inst.Type),
-				zap.String("delivery", d.Job.ID), zap.String("panic", e.shown(&d.Job, fmt.Sprint(p))),
+				zap.String("delivery", d.Job.ID), zap.String("panic", e.shown(d.Job.pair(), fmt.Sprint(p))),
 				zap.String("stack", e.Mask.Text(string(debug.Stack()))))
 		}
 	}()
@@ -81,19 +83,43 @@ func (e *Engine) runAction(ctx context.Context, inst *actions.Instance, d *deliv
 
 // dryRun logs what an attempt would send. Render masks secrets.
 func (e *Engine) dryRun(inst *actions.Instance, d *delivery) (actions.Result, error) {
-	fields, err := inst.Render(d.action())
+	text, err := rendered(inst, d.action())
 	if err != nil {
 		return actions.Result{}, err
 	}
+	e.logDryRun(inst, d, text)
+	return actions.Result{Detail: "dry run: nothing was sent", Sent: text}, nil
+}
+
+func rendered(inst *actions.Instance, d *actions.Delivery) ([]byte, error) {
+	fields, err := inst.Render(d)
+	if err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(fields)
 	if err != nil {
-		return actions.Result{}, actions.Permanent(fmt.Errorf("showing what would be sent: %w", err))
+		return nil, actions.Permanent(fmt.Errorf("showing what would be sent: %w", err))
 	}
-	if !e.RedactAccounts { // what is rendered holds accounts anywhere, in any encoding
-		e.log.Info("dry run: this would be sent", zap.String("delivery", d.Job.ID), zap.String("rule", d.Job.Rule),
-			zap.String("action", inst.Name), zap.String("type", inst.Type), zap.Any("fields", json.RawMessage(e.Mask.Bytes(text))))
+	return text, nil
+}
+
+// logDryRun writes what was rendered to the log. Where accounts are redacted it is rendered anew, of the redacted ones: what comes
+// out of templates may hold accounts in pieces and in any encoding.
+func (e *Engine) logDryRun(inst *actions.Instance, d *delivery, text []byte) {
+	if e.RedactAccounts {
+		redacted := d.action()
+		redacted.Pair = callback.Pair{From: e.account(d.Job.From), To: e.account(d.Job.To)}
+		var err error
+		if text, err = rendered(inst, redacted); err != nil {
+			return // the redacted accounts will not do where the real ones did; the attempt's own line is written all the same
+		}
 	}
-	return actions.Result{Detail: "dry run: nothing was sent", Sent: text}, nil
+	fields := zap.Any("fields", json.RawMessage(e.Mask.Bytes(text)))
+	if clean := e.shown(d.Job.pair(), string(text)); e.RedactAccounts && clean != string(text) { // a rule's own text names the account
+		fields = zap.String("fields", clean)
+	}
+	e.log.Info("dry run: this would be sent", zap.String("delivery", d.Job.ID), zap.String("rule", d.Job.Rule),
+		zap.String("action", inst.Name), zap.String("type", inst.Type), fields)
 }
 
 // finish settles what an attempt gave in time.

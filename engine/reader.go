@@ -199,8 +199,10 @@ func (m *matcher) matchPair(rs *rules.RuleSet, cb *callback.Callback, pair int, 
 		rule := match.Rule
 		if match.Err != nil {
 			c.ConditionErrs++
-			m.e.log.Debug("a condition failed", zap.String("callback", c.Callback), zap.Int("pair", pair),
-				zap.String("rule", rule.Name), zap.String("error", m.e.Mask.Text(match.Err.Error())))
+			if line := m.e.log.Check(zap.DebugLevel, "a condition failed"); line != nil {
+				line.Write(zap.String("callback", c.Callback), zap.Int("pair", pair), zap.String("rule", rule.Name),
+					zap.String("error", m.e.shown(cb.Pairs[pair], match.Err.Error())))
+			}
 			continue
 		}
 		c.Matches = append(c.Matches, Hit{Rule: rule.Name, Pair: pair, Shadow: rule.Shadow})

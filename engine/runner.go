@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"time"
@@ -249,17 +250,18 @@ func (r *runner) parkGone(now time.Time) {
 		r.gone = now
 	}
 	why := fmt.Sprintf("no action is called %s any more; add it again, or discard the delivery", r.name)
-	span := goneSpan
+	known := goneSpan
 	if r.options.Concurrency > 0 {
-		span = r.options.Retry.For
+		known = r.options.Retry.For
 	}
 	wait := min(max(now.Sub(r.gone)/2, time.Second), maxAhead)
 	for _, d := range r.queue {
+		span := cmp.Or(d.Span, known)
 		if r.spanOver(d, now, span) {
 			r.bury(d, now, why)
 			continue
 		}
-		r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, now.Add(wait)), why)
+		r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))), why)
 	}
 	r.queue = nil
 }

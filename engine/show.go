@@ -4,13 +4,16 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"net/url"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
 )
 
 // logAttempt writes the one line of an attempt.
@@ -37,14 +40,14 @@ func (e *Engine) logAttempt(j *Job, ended *Ended) {
 	if !ended.Next.IsZero() {
 		fields = append(fields, zap.Time("next", ended.Next))
 	}
-	if ended.Detail != "" {
-		fields = append(fields, zap.String("detail", e.shown(j, ended.Detail)))
+	switch {
+	case ended.DryRun: // its detail is always the same
+		fields = append(fields, zap.Bool("dry_run", true))
+	case ended.Detail != "":
+		fields = append(fields, zap.String("detail", e.shown(j.pair(), ended.Detail)))
 	}
 	if ended.Error != "" {
-		fields = append(fields, zap.String("error", e.shown(j, ended.Error)))
-	}
-	if ended.DryRun {
-		fields = append(fields, zap.Bool("dry_run", true))
+		fields = append(fields, zap.String("error", e.shown(j.pair(), ended.Error)))
 	}
 	line.Write(fields...)
 }
@@ -59,26 +62,32 @@ func (e *Engine) account(name string) string {
 	return "account-" + hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
-// shown gives a text that an action wrote as the log may show it: without secrets, and without accounts where those are redacted,
-// in whatever way an action may have written them into a URL or a JSON text.
-func (e *Engine) shown(j *Job, text string) string {
+// shown gives a text that was made of a pair as the log may show it: without secrets, and without accounts where those are
+// redacted, in whatever way a URL, a JSON text or an error's quotes write them, and in capitals or small letters.
+func (e *Engine) shown(p callback.Pair, text string) string {
 	text = e.Mask.Text(text)
 	if !e.RedactAccounts {
 		return text
 	}
-	var swaps []string
-	for _, name := range []string{j.From, j.To} {
-		quoted, err := json.Marshal(name)
-		if name == "" || err != nil {
-			continue
+	hidden := map[string]string{}
+	for _, name := range []string{p.From, p.To} {
+		for _, cased := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
+			for _, form := range secrets.Forms(cased) {
+				hidden[form] = e.account(name)
+			}
 		}
-		hidden := e.account(name)
-		for _, form := range []string{name, url.PathEscape(name), url.QueryEscape(name), strings.Trim(string(quoted), `"`)} {
-			swaps = append(swaps, form, hidden)
-		}
+	}
+	delete(hidden, "")
+	// The replacer prefers what comes first: an account that begins the other one must not leave the rest of it.
+	swaps := make([]string, 0, 2*len(hidden))
+	for _, form := range slices.SortedFunc(maps.Keys(hidden), func(a, b string) int { return len(b) - len(a) }) {
+		swaps = append(swaps, form, hidden[form])
 	}
 	return strings.NewReplacer(swaps...).Replace(text)
 }
+
+// pair gives the accounts of a delivery.
+func (j *Job) pair() callback.Pair { return callback.Pair{From: j.From, To: j.To} }
 
 // excerpt gives the beginning of what was sent or received, without secrets. It hides them in more than it keeps, so that none
 // is cut in two and shown in part.

@@ -105,6 +105,59 @@ rules:
 	}
 }
 
+// TestRedactedAccountsAreNowhereInTheLog has conditions, templates and actions write an account into the log in their ways.
+func TestRedactedAccountsAreNowhereInTheLog(t *testing.T) {
+	const from, to = `Zoë "<Zed`, "Yves" // Go and JSON escape the first differently
+	for _, test := range []struct{ name, rule, logged string }{
+		{"a condition's error", `{name: r, condition: 'int(From_Account) > 1', actions: [{type: fn, key: k}]}`, "is no whole number"},
+		{"a quoted error", `{name: r, condition: "true", actions: [{type: fn, key: quoted}]}`, "refused"},
+		{"an error in capitals", `{name: r, condition: "true", actions: [{type: fn, key: upper}]}`, "refused"},
+		{"a dry run", `{name: r, condition: "true", actions: [{type: fn, dry_run: true, text: "{{ From_Account }} left {{ lower(To_Account) }}"}]}`, " left account-"},
+		{"an account in a rule's own text", `{name: r, condition: "true", actions: [{type: fn, dry_run: true, text: "Yves was left"}]}`, " was left"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.opt.RedactAccounts, w.opt.RedactKey = true, []byte("key")
+				w.receive["quoted"] = func(_ context.Context, d *actions.Delivery) (actions.Result, error) {
+					return actions.Result{}, actions.Permanent(fmt.Errorf("%q refused", "to "+d.Pair.From))
+				}
+				w.receive["upper"] = func(_ context.Context, d *actions.Delivery) (actions.Result, error) {
+					return actions.Result{}, actions.Permanent(errors.New(strings.ToUpper(d.Pair.To) + " refused"))
+				}
+				w.start("rules: [" + test.rule + "]")
+				w.send("", from+">"+to)
+				w.settle()
+				logged := strings.ToLower(dump(t, w))
+				if !strings.Contains(logged, test.logged) {
+					t.Errorf("the log does not say %q: %s", test.logged, logged)
+				}
+				for _, account := range []string{"zed", "yves"} {
+					if strings.Contains(logged, account) {
+						t.Errorf("%s is in the log: %s", account, logged)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRedactingADryRunTellsNothing: an account that is a piece of the program's own words must not be found by what is missing.
+func TestRedactingADryRunTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opt.RedactAccounts, w.opt.RedactKey = true, []byte("key")
+		w.start(`rules: [{name: r, condition: "true", actions: [{type: fn, dry_run: true, text: hello}]}]`)
+		w.send("", "sent>nothing")
+		w.expect(1, 0)
+		for _, line := range w.log.FilterMessageSnippet("delivery done").All() {
+			if detail := fmt.Sprint(line.ContextMap()["detail"]); strings.Contains(detail, "account-") {
+				t.Errorf("the detail is %q", detail)
+			}
+		}
+	})
+}
+
 func zapField(name, value string) zapcore.Field {
 	return zapcore.Field{Key: name, Type: zapcore.StringType, String: value}
 }

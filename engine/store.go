@@ -43,6 +43,9 @@ type Parked struct {
 	Parks   int       `json:"parks"`   // how often it was parked: a later copy of the same delivery has a higher number
 	Error   string    `json:"error,omitempty"`
 	State   []byte    `json:"state,omitempty"`
+	// Span is the retry span (retry.for) of its action at the last attempt, by which it ends even where the action is gone since;
+	// 0 where there was none.
+	Span time.Duration `json:"span_ns,omitempty"`
 }
 
 // Bundle is a run of parked deliveries that fell due together.

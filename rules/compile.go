@@ -15,6 +15,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
 )
 
@@ -165,6 +166,9 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 		in := c.reader.read(path)
 		return in.data, in.err
 	}
+	if len(c.Permit.Files) > 0 {
+		env.LogFolder = c.Permit.Files[0]
+	}
 	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous})
 	if inst == nil {
 		return
@@ -249,7 +253,7 @@ func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	switch {
 	case c.places["action "+ref.name] == "":
 		if !c.inBroken(ref.name) {
-			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, suggest(ref.name, c.known))
+			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, nearword.Hint(ref.name, c.known))
 		}
 		return ""
 	case slices.Contains(r.Actions, ref.name):

@@ -41,14 +41,3 @@ func TestExplain(t *testing.T) {
 		t.Errorf("the whole comes first, and is false: %+v", parts)
 	}
 }
-
-func TestSuggest(t *testing.T) {
-	known := []string{"crm", "pager", "mail-care"}
-	for name, want := range map[string]string{
-		"crn": "; did you mean crm?", "pagr": "; did you mean pager?", "mail_care": "; did you mean mail-care?", "webhook": "", "": "",
-	} {
-		if got := suggest(name, known); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}

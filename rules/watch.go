@@ -86,6 +86,7 @@ func (w *watcher) changed(ctx context.Context, tick <-chan time.Time) bool {
 // settle waits until nothing has changed for a while. It is false when the context has ended.
 func (w *watcher) settle(ctx context.Context) bool {
 	began, since, told := time.Now(), time.Now(), false
+	w.look() // so that what the first step finds has changed after the event that led here
 	for {
 		timer := time.NewTimer(min(step, max(quiet-time.Since(since), 0)))
 		for waiting := true; waiting; {

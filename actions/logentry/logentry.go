@@ -57,7 +57,7 @@ func newAction(c Config, env actions.Env) (actions.Action, error) {
 			refuse("fields."+key, "every line has a field of this name already")
 		}
 	}
-	if c.File != "" && !filepath.IsAbs(c.File) && !filepath.IsLocal(c.File) {
+	if c.File != "" && leadsOut(c.File, env.LogFolder) {
 		refuse("file", "must be a path below the first folder of rules_may.files, such as logs/vips.jsonl")
 	}
 	if c.MaxSize <= 0 {
@@ -74,6 +74,15 @@ func newAction(c Config, env actions.Env) (actions.Action, error) {
 		return nil, &actions.FieldError{Field: "level", Err: err}
 	}
 	return &action{config: c, env: env, level: level}, nil
+}
+
+// leadsOut tells that no file may be written at path. Of an absolute one nothing is known where the folder is not.
+func leadsOut(path, folder string) bool {
+	if filepath.IsAbs(path) && folder == "" {
+		return false
+	}
+	_, err := (&Files{dir: folder}).inside(path)
+	return err != nil
 }
 
 // action writes lines. Its file is opened at the first one, so that checking a configuration leaves no trace.

@@ -53,6 +53,19 @@ func TestProblemsStandAtTheirFields(t *testing.T) {
 	}
 }
 
+func TestFileOutsideOfTheFolderIsALoadError(t *testing.T) {
+	folder := t.TempDir()
+	for path, ok := range map[string]bool{
+		"a.jsonl": true, "logs/a.jsonl": true, "logs/../a.jsonl": true, filepath.Join(folder, "a.jsonl"): true,
+		"../a.jsonl": false, ".": false, "/etc/passwd": false, folder: false, folder + "2/a.jsonl": false, filepath.Join(folder, "../a.jsonl"): false,
+	} {
+		c := Config{Level: "info", File: path, MaxSize: 1, MaxFiles: 1}
+		if _, err := newAction(c, actions.Env{LogFolder: folder}); (err == nil) != ok {
+			t.Errorf("file %s: got %v", path, err)
+		}
+	}
+}
+
 // fileEnv is an environment whose log files are those of files.
 func fileEnv(t *testing.T, files *Files) actions.Env {
 	env := actionstest.Env(t)

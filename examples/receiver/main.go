@@ -146,6 +146,6 @@ func (s *mailSession) Data(r io.Reader) error {
 		return err
 	}
 	s.out.printf("mail from %s to %s\n  Subject: %s\n  %s\n", s.from, strings.Join(s.to, ", "), msg.Header.Get("Subject"),
-		strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "\n  "))
+		strings.ReplaceAll(strings.TrimSpace(string(body)), "\r\n", "\n  "))
 	return nil
 }

@@ -82,6 +82,8 @@ func TestGuard(t *testing.T) {
 		{"no token, localhost by name", "", "GET", "/api/v1/status", map[string]string{"Host": "localhost:9090"}, 200},
 		{"no token, IPv6 loopback", "", "GET", "/api/v1/status", map[string]string{"Host": "[::1]:9090"}, 200},
 		{"no token, a configured name", "", "GET", "/api/v1/status", map[string]string{"Host": "OPS.example.com"}, 200},
+		{"no token, a configured name and port", "", "GET", "/api/v1/status", map[string]string{"Host": "proxy.example.com:8443"}, 200},
+		{"no token, a configured name and another port", "", "GET", "/api/v1/status", map[string]string{"Host": "proxy.example.com:80"}, 403},
 		{"no token, a rebound name", "", "GET", "/api/v1/status", map[string]string{"Host": "evil.example.com"}, 403},
 		{"no token, a name that begins like a loopback address", "", "GET", "/metrics", map[string]string{"Host": "127.0.0.1.evil.example.com"}, 403},
 		{"no token, an address of another machine", "", "GET", "/metrics", map[string]string{"Host": "192.0.2.1"}, 403},
@@ -102,7 +104,7 @@ func TestGuard(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			p := start(t, "localhost", "ops.example.com")
+			p := start(t, "localhost", "ops.example.com", "proxy.example.com:8443")
 			p.token = c.token
 			code, body := p.do(t, c.method, c.path, c.header)
 			if code != c.want {

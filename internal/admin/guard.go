@@ -44,7 +44,8 @@ func bears(r *http.Request, want string) bool {
 	return subtle.ConstantTimeCompare(g[:], w[:]) == 1
 }
 
-// localHost tells whether a Host header names this machine, by a loopback address or by one of the names.
+// localHost tells whether a Host header names this machine, by a loopback address or by one of the names, which may
+// have a port: that one alone answers then.
 func localHost(host string, names []string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -54,7 +55,7 @@ func localHost(host string, names []string) bool {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return addr.Unmap().IsLoopback()
 	}
-	return name != "" && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+	return name != "" && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) || strings.EqualFold(n, host) })
 }
 
 func firstLine(err error) string {

@@ -17,6 +17,7 @@ const module = "github.com/aftermath-rules/aftermath/"
 // layers are the packages from the ground up: a package may import those of lower layers only, and its own sub-packages may
 // import it. Packages of one layer don't import each other, except where allowed says so.
 var layers = [][]string{
+	{"internal/nearword"},
 	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard"},
 	{"internal/lang"},
 	{"actions"},

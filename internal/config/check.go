@@ -22,7 +22,7 @@ import (
 const (
 	senderWaits = 2 * time.Second // how long Chat waits for an answer
 	largestBody = 7 << 20         // what the store takes in one piece, with room for the query
-	leastDisk   = 1 << 20
+	leastDisk   = 64 << 20        // what the store's streams need together
 	longest     = 10 * 365 * 24 * time.Hour
 )
 
@@ -41,8 +41,8 @@ func (l *loader) check(c *Config) {
 
 func (l *loader) checkCallback(c *Callback) {
 	l.address(c.Listen, "callback", "listen")
-	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "?# \t\r\n") {
-		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no ?, # or space")
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "%?# \t\r\n") {
+		l.problemUnlessSecret(c.Path, l.at("callback", "path"), "callback.path must begin with / and hold no %%, ?, # or space; it is compared with the decoded path")
 	}
 	t, at := c.TLS, func(key string) *yaml.Node { return l.at("callback", "tls", key) }
 	switch {
@@ -177,8 +177,8 @@ func (l *loader) checkSMTP(c *Config) {
 		return
 	}
 	s, at := c.SMTP, func(key string) *yaml.Node { return l.at("smtp", key) }
-	if s.Host == "" {
-		l.problem(at("host"), "smtp.host must name the mail server")
+	if s.Host == "" || strings.ContainsAny(s.Host, "/@ \t\r\n") {
+		l.problemUnlessSecret(s.Host, at("host"), "smtp.host must name the mail server, such as smtp.example.com; its port is smtp.port")
 	}
 	if l.has("smtp", "port") && (s.Port < 1 || s.Port > 65535) {
 		l.problem(at("port"), "smtp.port must be from 1 to 65535")
@@ -227,7 +227,14 @@ func short(d time.Duration) string {
 	case d == 0:
 		return "0"
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func (l *loader) oneOf(value, allowed string, at ...any) {

@@ -78,7 +78,7 @@ type Keep struct {
 	Callbacks  time.Duration   `yaml:"callbacks" doc:"How long callbacks are kept, for explain, backtest and reprocessing."`
 	Deliveries time.Duration   `yaml:"deliveries" doc:"How long finished deliveries are kept; dead letters stay until replayed or discarded."`
 	Disk       strictyaml.Size `yaml:"disk" doc:"How much space all of it may take, such as 10GiB (the default)."`
-	Quarantine int             `yaml:"quarantine" doc:"How many packets that could not be read are kept."`
+	Quarantine int             `yaml:"quarantine" doc:"How many packets that could not be read are kept; 0 for none."`
 }
 
 // Admin is the admin section.

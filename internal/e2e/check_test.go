@@ -108,9 +108,37 @@ smtp: {host: mail.example.com, tls: startls}
 	}
 }
 
+// A configuration among the paths is checked as one, and its rules with it where no others are named.
+func TestCheckConfigurationAsPath(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "conf/aftermath.yaml", config(""))
+	write(t, dir, "conf/rules/a.yaml", "rules: [{name: a, condition: Nope, actions: [{type: log, message: hi}]}]\n")
+	write(t, dir, "other.yaml", "rules: []\n")
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"conf/aftermath.yaml"}, 1, "conf/rules/a.yaml:1:30: unknown name Nope\n"},
+		{[]string{"other.yaml", "conf/aftermath.yaml"}, 0, ""},
+		{[]string{"-c", "missing.yaml", "other.yaml"}, 1, "missing.yaml:1:1: the configuration file does not exist; -c names another one\n"},
+	} {
+		code, out, errs := aftermath(t, dir, nil, append([]string{"check"}, test.args...)...)
+		var found strings.Builder
+		for line := range strings.Lines(out) {
+			if !strings.Contains(line, " warning: ") {
+				found.WriteString(line)
+			}
+		}
+		if code != test.code || found.String() != test.want {
+			t.Errorf("%s: exit %d, want %d\n%s%s", test.args, code, test.code, out, errs)
+		}
+	}
+}
+
 // Each command has help with an example, and a wrong command line is exit code 2.
 func TestCommandLine(t *testing.T) {
-	for _, cmd := range []string{"serve", "check", "send", "schema", "version"} {
+	for _, cmd := range []string{"serve", "check", "send", "schema", "version", "completion"} {
 		code, out, _ := aftermath(t, t.TempDir(), nil, cmd, "--help")
 		if code != 0 || !strings.Contains(out, "Example") || !strings.Contains(out, "aftermath "+cmd) {
 			t.Errorf("%s --help: exit %d\n%s", cmd, code, out)
@@ -126,6 +154,17 @@ func TestCommandLine(t *testing.T) {
 		if code, out, _ := aftermath(t, t.TempDir(), nil, "completion", shell); code != 0 || !strings.Contains(out, "aftermath") {
 			t.Errorf("completion %s: exit %d", shell, code)
 		}
+	}
+	for _, args := range [][]string{{"completion"}, {"completion", "tcsh"}} {
+		if code, out, errs := aftermath(t, t.TempDir(), nil, args...); code != 2 || out != "" || !strings.Contains(errs, "fish") {
+			t.Errorf("%s: exit %d, %s%s", args, code, out, errs)
+		}
+	}
+	if code, out, errs := aftermath(t, t.TempDir(), nil); code != 2 || out != "" || !strings.Contains(errs, "Available Commands") {
+		t.Errorf("no command: exit %d, %s%s", code, out, errs)
+	}
+	if code, _, errs := aftermath(t, t.TempDir(), nil, "chek"); code != 2 || !strings.Contains(errs, `no command "chek"; did you mean check?`) {
+		t.Errorf("a misspelt command: exit %d, %s", code, errs)
 	}
 	if code, _, errs := aftermath(t, t.TempDir(), nil, "frobnicate"); code != 2 || !strings.Contains(errs, "frobnicate") {
 		t.Errorf("an unknown command: exit %d, %s", code, errs)

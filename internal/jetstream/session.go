@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -102,7 +104,7 @@ func logErrors(log *zap.Logger) nats.Option {
 	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats client", zap.Error(err)) })
 }
 
-// connect connects to the cluster, and goes on trying for ever once it was connected.
+// connect connects to the cluster, for which it waits until ctx ends, and goes on trying for ever once it was connected.
 func (s *session) connect(ctx context.Context, o *Options) error {
 	log := o.Logger.Named("nats")
 	opts := []nats.Option{
@@ -124,19 +126,33 @@ func (s *session) connect(ctx context.Context, o *Options) error {
 		opts = append(opts, nats.UserCredentialBytes([]byte(o.Credentials)))
 	}
 	var err error
-	for ctx.Err() == nil {
+	for first := true; ctx.Err() == nil; first = false {
 		if s.nc, err = nats.Connect(o.URL, opts...); err == nil {
 			return nil
 		}
 		if errors.Is(err, nats.ErrAuthorization) {
 			break
 		}
+		if first {
+			log.Warn("the cluster cannot be reached: waiting for it", zap.Strings("servers", hosts(o.URL)), zap.Error(err))
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("cluster: connect: %w", err)
+	return fmt.Errorf("cluster %s: connect: %w", strings.Join(hosts(o.URL), ", "), err)
+}
+
+// hosts names the servers of a URL as messages may show them: without users, passwords and tokens.
+func hosts(servers string) []string {
+	var names []string
+	for server := range strings.SplitSeq(servers, ",") {
+		if u, err := url.Parse(strings.TrimSpace(server)); err == nil {
+			names = append(names, u.Host)
+		}
+	}
+	return names
 }
 
 // close ends the connection, then the server, and waits for both.

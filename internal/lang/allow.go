@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 )
 
 // allow holds a syntax tree against the allow-list: what is not named here is refused. On its way it brings methods of times
@@ -116,7 +118,7 @@ func (a *allow) identifier(n *ast.IdentifierNode) {
 			a.refuse(n, "%s is known to templates only", n.Value)
 		}
 	default:
-		a.refuse(n, "unknown name %s%s", n.Value, suggest(n.Value, a.words()))
+		a.refuse(n, "unknown name %s%s", n.Value, nearword.Hint(n.Value, a.words()))
 	}
 }
 
@@ -184,7 +186,7 @@ func (a *allow) set(p *ast.Node) {
 			a.lists = append(a.lists, n.Value)
 		} else if _, isName := names[n.Value]; !isName && !functions[n.Value] && n.Value != "$env" {
 			lists := slices.Collect(maps.Keys(a.scope.Lists))
-			a.refuse(n, "unknown list %s%s", n.Value, suggest(n.Value, lists))
+			a.refuse(n, "unknown list %s%s", n.Value, nearword.Hint(n.Value, lists))
 		} else {
 			a.refuse(n, "right of in goes a list or an array such as [\"a\", \"b\"]; to look into a string use contains")
 		}
@@ -225,7 +227,7 @@ func (a *allow) member(p *ast.Node, n *ast.MemberNode) {
 		return
 	}
 	if isWord && timeMethods[property.Value] != nil {
-		a.refuse(property, "%s is a method: write %s()", property.Value, property.Value)
+		a.refuse(property, "%s is a method: write .%s()", property.Value, property.Value)
 		return
 	}
 	known := len(a.errs)
@@ -328,7 +330,7 @@ func (a *allow) unknownFunction(n ast.Node, name string) {
 	}
 	hint, ok := instead[name]
 	if !ok {
-		hint = suggest(name, slices.Collect(maps.Keys(functions)))
+		hint = nearword.Hint(name, slices.Collect(maps.Keys(functions)))
 	}
 	a.refuse(n, "there is no function %s%s", name, hint)
 }

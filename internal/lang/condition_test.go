@@ -218,7 +218,7 @@ func TestConditionErrors(t *testing.T) {
 		{"too many arguments", `lower("a", "b") == ""`, "lower", "too many arguments for lower"},
 		{"len of two", `len("a", "b") == 1`, "len", "takes 1 argument, not 2"},
 		{"lower of an int", `lower(PairCount) == ""`, "PairCount", "lower takes a string here, not an int"},
-		{"method without brackets", `Time.Hour == 1`, "Hour", "write Hour()"},
+		{"method without brackets", `Time.Hour == 1`, "Hour", "write .Hour()"},
 		{"method of a string", `From_Account.Hour() == 1`, "From_Account", ".Hour() is of a time, this is a string"},
 		{"element of a string", `From_Account[0] == "v"`, "", "a slice"},
 		{"mixed ternary", `(Mutual ? 1 : "a") == 1`, `"a"`, "must be of one type"},

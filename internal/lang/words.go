@@ -3,7 +3,6 @@ package lang
 import (
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,49 +104,4 @@ func (s *Scope) config(template bool) *conf.Config {
 		*at = newConfig(s.Lists, template)
 	}
 	return *at
-}
-
-// suggest gives "; did you mean X?" for the nearest of the words, or "".
-func suggest(word string, words []string) string {
-	best, distance := "", 3
-	if len(word) < 4 {
-		distance = 2
-	}
-	slices.Sort(words)
-	for _, w := range words {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(w), distance); d < distance {
-			best, distance = w, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-// editDistance counts the insertions, deletions, replacements and swaps of neighbours between a and b, or gives limit where
-// their lengths alone reach it.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], before[j-2]+1)
-			}
-		}
-		before, prev, cur = prev, cur, before
-	}
-	return prev[len(b)]
 }

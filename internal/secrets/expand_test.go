@@ -18,6 +18,7 @@ func TestExpand(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "pw", "hunter2\n")
 	write(t, dir, "two", "line 1\r\nline 2\r\n\r\n")
+	write(t, dir, "marked", "\uFEFFhunter2\r\n")
 	write(t, dir, "nothing", "\n")
 	write(t, dir, "nul", "a\x00b")
 	write(t, dir, "big", strings.Repeat("x", MaxSize+1))
@@ -33,6 +34,7 @@ func TestExpand(t *testing.T) {
 		{name: "twice", in: "${env:TOKEN}${env:TOKEN}", want: "s3crets3cret"},
 		{name: "file, its last line break dropped", in: "${file:pw}!", want: "hunter2!"},
 		{name: "file by its absolute path", in: "${file:" + filepath.Join(dir, "pw") + "}", want: "hunter2"},
+		{name: "file as some editors save it, with a byte order mark", in: "${file:marked}", want: "hunter2"},
 		{name: "file of several lines", in: "${file:two}", want: "line 1\r\nline 2"},
 		{name: "file of the largest size", in: "${file:largest}", want: strings.Repeat("x", MaxSize)},
 		{name: "escaped", in: "$${env:TOKEN}", want: "${env:TOKEN}"},

@@ -23,7 +23,8 @@ func (r *Resolver) file(name string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		value := strings.TrimRight(string(data), "\r\n")
+		// What editors add at both ends is no part of the secret.
+		value := strings.TrimRight(strings.TrimPrefix(string(data), "\uFEFF"), "\r\n")
 		if value == "" {
 			return "", errors.New("the file is empty")
 		}

@@ -79,8 +79,13 @@ func (m *Mask) Bytes(b []byte) []byte {
 	return []byte(masked)
 }
 
-// forms are the ways in which a value may stand in a text.
+// forms are the ways in which a secret may stand in a text, without those that are too short to be masked.
 func forms(value string) []string {
+	return slices.DeleteFunc(Forms(value), func(form string) bool { return len(value) < MinMasked || len(form) < MinMasked })
+}
+
+// Forms are the ways in which a value may stand in a text: as it is, line by line, and as JSON, Go, HTML, a URL and base64 write it.
+func Forms(value string) []string {
 	all := []string{value}
 	for line := range strings.Lines(value) {
 		// A key or certificate comes out line by line in some errors. Its first and last lines are no secret.
@@ -94,7 +99,7 @@ func forms(value string) []string {
 			url.QueryEscape(raw), url.PathEscape(raw))
 		all = append(all, inBase64(raw)...)
 	}
-	return slices.DeleteFunc(all, func(form string) bool { return len(value) < MinMasked || len(form) < MinMasked })
+	return all
 }
 
 func inJSON(s string, escapeHTML bool) string {

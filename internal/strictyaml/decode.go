@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 )
 
 // Unmarshaler is a configuration field that decodes itself from its node (a template, a duration, a secret). It reports what is
@@ -232,7 +234,7 @@ func (d *Decoder) structure(n *yaml.Node, v reflect.Value, top bool) {
 		f, ok := fields.byName[key.Value]
 		if !ok {
 			if !d.Doc.faulty[n] { // a mapping that is none has no keys to speak of
-				d.Problemf(key, "unknown key %q%s", key.Value, suggestion(key.Value, known))
+				d.Problemf(key, "unknown key %q%s", key.Value, nearword.Hint(key.Value, known))
 			}
 			continue
 		}

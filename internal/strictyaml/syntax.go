@@ -149,6 +149,9 @@ func syntaxHint(line string) string {
 		}
 		return "the value begins with a quote, and YAML takes it to end with the next one: " + quoteHint
 	case '[', '{', ']', '}', '!', '&', '*', '%', '@', '`', '|', '>', ',':
+		if _, _, err := compose(strings.NewReader(value)); err == nil {
+			return "" // it is sound by itself, so that the trouble lies elsewhere, such as in the line's indentation
+		}
 		return "YAML does not take what begins with `" + value[:1] + "` for a text: if it is one, " + quoteHint
 	}
 	if strings.Contains(value, ": ") || strings.HasSuffix(value, ":") {

@@ -1,0 +1,93 @@
+package engine_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/engine"
+)
+
+// A delivery outlives its rule, and waits for its action as long as its retry span lasts.
+func TestActionGoneAndBack(t *testing.T) {
+	with := `
+actions: {crm: {type: fn, key: crm}, spare: {type: fn, key: spare}}
+rules: [{name: r, condition: "true", actions: [crm]}]
+`
+	without := `
+actions: {spare: {type: fn, key: spare}}
+rules: [{name: other, condition: "false", actions: [spare]}]
+`
+	t.Run("back in time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(1, actions.RetryAfter(errors.New("later"), time.Minute))
+			w.start(with)
+			w.send("", "a>b")
+			time.Sleep(time.Second)
+			w.eng.Swap(w.rules(without))
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			totals, ended := w.balance()
+			history := only(t, ended)
+			if last := history[len(history)-1]; totals.Pending() != 1 || last.Outcome != engine.OutcomeParked || !strings.Contains(last.Error, "crm") {
+				t.Errorf("pending %d, last %+v", totals.Pending(), last)
+			}
+			if w.closed["crm"] != 1 {
+				t.Errorf("the action that is gone was closed %d times", w.closed["crm"])
+			}
+			w.eng.Swap(w.rules(with)) // its rule is the same, and its delivery was never lost
+			w.expect(1, 0)
+		})
+	})
+	t.Run("never back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(1, errors.New("no"))
+			w.start(with)
+			w.send("", "a>b")
+			time.Sleep(100 * time.Millisecond)
+			w.eng.Swap(w.rules(without))
+			time.Sleep(71 * time.Hour)
+			synctest.Wait()
+			if got := w.eng.Status(); got.Pending != 1 {
+				t.Errorf("after 71 h: %+v", got)
+			}
+			w.expect(0, 1)
+		})
+	})
+	t.Run("never back, with a span of its own", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(9, actions.RetryAfter(errors.New("no"), 5*time.Second))
+			w.start(strings.Replace(with, "key: crm", "key: crm, retry: {for: 1m}", 1))
+			w.send("", "a>b")
+			time.Sleep(time.Second)
+			w.eng.Swap(w.rules(without)) // while the delivery waits in the store, and nothing of the action is in memory
+			time.Sleep(10 * time.Second)
+			w.restart(without)
+			began := time.Now()
+			w.expect(0, 1)
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("it was given up %v after the restart; its retry span is 1m", took)
+			}
+		})
+	})
+	t.Run("rule gone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(1, errors.New("no"))
+			w.start(with)
+			w.send("", "a>b")
+			time.Sleep(100 * time.Millisecond)
+			w.eng.Swap(w.rules("actions: {crm: {type: fn, key: mended}}\nrules: [{name: other, condition: \"false\", actions: [crm]}]"))
+			w.expect(1, 0)
+			if len(w.seen("mended")) != 1 {
+				t.Error("the second attempt did not run the action as it is configured now")
+			}
+		})
+	})
+}
