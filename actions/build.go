@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/nearword"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
@@ -138,7 +139,7 @@ func (t registered) divide(dec *strictyaml.Decoder, n *yaml.Node) (common, own *
 			own.Content = append(own.Content, key, value)
 		default:
 			all := slices.Sorted(slices.Values(append(slices.Clone(names), options...)))
-			dec.Problemf(key, "unknown key %[2]q: an action of type %[1]s has %[3]s", t.name, key.Value, strings.Join(all, ", "))
+			dec.Problemf(key, "unknown key %q%s; an action of type %s has %s", key.Value, nearword.Hint(key.Value, all), t.name, strings.Join(all, ", "))
 		}
 	}
 	return common, own

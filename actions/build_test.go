@@ -147,7 +147,7 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 		{"unknown type", "type: pobe", `a.yaml:1:7: there is no action type "pobe"; the types are other, probe`},
 		{"no type", "x: {type: probe}", "a.yaml:1:1: the action has no type; the types are other, probe"},
 		{"no mapping", "[type: probe]", "a.yaml:1:1: an action is a mapping with a type"},
-		{"unknown key", "tiemout: 3s", `a.yaml:2:1: unknown key "tiemout"`},
+		{"unknown key", "tiemout: 3s", `a.yaml:2:1: unknown key "tiemout"; did you mean timeout?; an action of type probe has `},
 		{"unknown nested key", "nested: {m: 1}", "a.yaml:2:10: unknown key"},
 		{"misspelt name in a template", "text: gone {{ Form_Account }}", "a.yaml:2:15: "},
 		{"in a block", "text: |\n  one\n  two {{ Form_Account }}", "a.yaml:4:10: "},

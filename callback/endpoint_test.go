@@ -531,6 +531,9 @@ func TestSetApps(t *testing.T) {
 	if res, _ := e.exchange(t, request); res.StatusCode != 403 {
 		t.Errorf("status after refused apps = %d, want 403", res.StatusCode)
 	}
+	if err := e.verifier.SetApps([]App{{SdkAppid: 7, Tokens: []string{strings.Repeat("é", 128)}}}); err != nil {
+		t.Errorf("128 characters: %v", err)
+	}
 	if err := e.verifier.SetApps([]App{{SdkAppid: 7}}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func Sign(token, requestTime string) string {
 }
 
 func signature(token, requestTime string) (sum [2 * sha256.Size]byte) {
-	var room [maxToken + 20]byte
+	var room [maxToken + 20]byte // tokens are ASCII, or nearly always
 	digest := sha256.Sum256(append(append(room[:0], token...), requestTime...))
 	hex.Encode(sum[:], digest[:])
 	return sum

@@ -17,9 +17,11 @@ func TestSignVendorExample(t *testing.T) {
 }
 
 func TestSignLongestToken(t *testing.T) {
-	token, at := strings.Repeat("t", maxToken), "1669872112"
-	if got, want := Sign(token, at), fmt.Sprintf("%x", sha256.Sum256([]byte(token+at))); got != want {
-		t.Errorf("Sign = %s, want %s", got, want)
+	const at = "1669872112"
+	for _, token := range []string{strings.Repeat("t", maxToken), strings.Repeat("é", maxToken)} {
+		if got, want := Sign(token, at), fmt.Sprintf("%x", sha256.Sum256([]byte(token+at))); got != want {
+			t.Errorf("Sign = %s, want %s", got, want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // Defaults of VerifierOptions.
@@ -18,7 +19,7 @@ const (
 	DefaultMaxAge  = time.Minute
 )
 
-const maxToken = 128 // bytes, as in the console
+const maxToken = 128 // characters, as in the console
 
 // App is one app of Chat, and the tokens that its callbacks may be signed with. While a token is being rotated there are two.
 // Without any, unsigned callbacks are accepted.
@@ -87,8 +88,8 @@ func (v *Verifier) SetApps(apps []App) error {
 			return fmt.Errorf("app %d is there twice", a.SdkAppid)
 		}
 		for i, token := range a.Tokens {
-			if len(token) < 1 || len(token) > maxToken {
-				return fmt.Errorf("token %d of app %d has %d bytes instead of 1 to %d", i+1, a.SdkAppid, len(token), maxToken)
+			if n := utf8.RuneCountInString(token); n < 1 || n > maxToken {
+				return fmt.Errorf("token %d of app %d has %d characters instead of 1 to %d", i+1, a.SdkAppid, n, maxToken)
 			}
 		}
 		tokens[a.SdkAppid] = slices.Clone(a.Tokens)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,13 +19,14 @@ import (
 type follower struct {
 	s     *service
 	path  string
+	hup   <-chan os.Signal
 	files []string          // that the configuration on disk is made of
 	print [sha256.Size]byte // of them, as they were last read
 }
 
-func newFollower(s *service, path string) *follower {
+func newFollower(s *service, path string, hup <-chan os.Signal) *follower {
 	files := s.cfg.Files()
-	return &follower{s: s, path: path, files: files, print: fingerprint(files)}
+	return &follower{s: s, path: path, hup: hup, files: files, print: fingerprint(files)}
 }
 
 // followEvery is how often the files are looked at, should the rules' poll be longer: those have a watch besides.
@@ -36,16 +35,13 @@ const followEvery = 2 * time.Second
 // run looks at the files at every poll, and at SIGHUP, until ctx ends. A few small files cost less to read than a watch of their
 // folders costs to get right, and file systems that tell of no change are served too.
 func (f *follower) run(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	tick := time.NewTicker(min(f.s.cfg.Poll, followEvery))
 	defer tick.Stop()
 	for seen := f.print; ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hup:
+		case <-f.hup:
 			f.s.log.Info("SIGHUP: reading the configuration and the rules")
 			f.apply(ctx)
 			if _, err := f.s.rules.Reload(ctx); err != nil && ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -100,12 +101,18 @@ func tokenHint(path string, sdkappid int64) string {
 		return placeholder
 	}
 	for _, app := range raw.Callback.Apps {
-		var name string
 		if app.SdkAppid != sdkappid || len(app.Tokens) == 0 {
 			continue
 		}
-		if n, err := fmt.Sscanf(app.Tokens[0], "${env:%s", &name); n == 1 && err == nil && name[len(name)-1] == '}' {
-			return `"$` + name[:len(name)-1] + `"`
+		reference, whole := strings.CutSuffix(app.Tokens[0], "}")
+		if name, ok := strings.CutPrefix(reference, "${env:"); whole && ok {
+			return `"$` + name + `"`
+		}
+		if file, ok := strings.CutPrefix(reference, "${file:"); whole && ok {
+			if !filepath.IsAbs(file) {
+				file = filepath.Join(filepath.Dir(path), file)
+			}
+			return `"$(cat '` + strings.ReplaceAll(file, "'", `'\''`) + `')"`
 		}
 	}
 	return placeholder

@@ -8,9 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -80,6 +83,10 @@ type service struct {
 
 // serve is the wiring, in one straight line: what fails, fails before a callback is taken.
 func serve(ctx context.Context, reg *actions.Registry, path string, strict bool, stdout, stderr io.Writer) (err error) {
+	// From the first moment: a reload that is asked for while a large store opens may not end the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	cfg, err := config.Load(path)
 	if err != nil {
 		return problemsError(stderr, err)
@@ -97,7 +104,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	}
 	defer func() { err = errors.Join(err, s.closeStore()) }()
 
-	s.files = logentry.NewFiles(firstFolder(cfg))
+	s.files = logentry.NewFiles(logFolder(cfg))
 	defer func() { err = errors.Join(err, s.files.Close()) }()
 
 	redactKey, err := redactKey(cfg)
@@ -122,7 +129,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.rules = rules.NewLive(&rules.Loader{
 		Roots:    []string{cfg.Rules},
 		Registry: reg,
-		Env:      actions.Env{Logger: s.log, Dial: guard.DialContext, LogFile: s.files.Open, SMTP: cfg.SMTP},
+		Env:      actions.Env{Logger: s.log, Dial: guard.DialContext, LogFile: s.openLogFile, SMTP: cfg.SMTP},
 		Permit:   permit(cfg),
 		Mask:     s.mask,
 		Exclude:  []string{cfg.Data},
@@ -138,7 +145,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	if err := s.makePorts(); err != nil {
 		return err
 	}
-	s.follower = newFollower(s, path)
+	s.follower = newFollower(s, path, hup)
 	s.hello(stdout)
 	return s.run(ctx)
 }
@@ -204,12 +211,20 @@ func permit(cfg *config.Config) rules.Permit {
 	return rules.Permit{Env: cfg.RulesMay.Env, DenyEnv: cfg.Env(), Files: cfg.RulesMay.Files}
 }
 
-// firstFolder is where log actions write.
-func firstFolder(cfg *config.Config) string {
+// logFolder is where log actions write; "" for nowhere.
+func logFolder(cfg *config.Config) string {
 	if len(cfg.RulesMay.Files) == 0 {
-		return filepath.Dir(cfg.Path)
+		return ""
 	}
 	return cfg.RulesMay.Files[0]
+}
+
+// openLogFile opens a log action's file.
+func (s *service) openLogFile(path string, maxSize int64, maxFiles int) (io.WriteCloser, error) {
+	if logFolder(s.cfg) == "" {
+		return nil, actions.Permanent(errors.New("rules_may.files names no folder that log actions may write below"))
+	}
+	return s.files.Open(path, maxSize, maxFiles)
 }
 
 // redactKey is the key of redacted accounts: kept in the data folder, so that an account looks the same after a restart.
@@ -247,7 +262,11 @@ func (s *service) reloaded(r rules.Reload) {
 		return
 	}
 	s.warn(r.Set.Warnings)
-	s.log.Info("rules loaded", zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Bool("changed", r.Swapped), zap.Duration("took", r.Took))
+	what := "rules loaded"
+	if !r.Swapped {
+		what = "the rules on disk are again the ones that run"
+	}
+	s.log.Info(what, zap.String("rule_set", r.Set.Hash), zap.Int("rules", len(r.Set.Rules)), zap.Duration("took", r.Took))
 }
 
 // warn logs warnings, each with its place.
@@ -262,6 +281,10 @@ func (s *service) warn(warnings rules.Problems) {
 func (s *service) hello(w io.Writer) {
 	app := s.cfg.Callback.Apps[0]
 	url := s.ports.callbackURL()
+	quoted := url
+	if strings.ContainsAny(url, " '\"$&()*;<>?[]\\`{|}~!#") {
+		quoted = "'" + strings.ReplaceAll(url, "'", `'\''`) + "'"
+	}
 	token := ""
 	if len(app.Tokens) > 0 {
 		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
@@ -273,7 +296,7 @@ func (s *service) hello(w io.Writer) {
 	fmt.Fprintf(w, "callbacks  %s\n", url)
 	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
 	fmt.Fprintf(w, "rules      %s of %s, set %s%s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash, note)
-	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, url, app.SdkAppid, token)
+	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, quoted, app.SdkAppid, token)
 }
 
 const samplePacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"alice","To_Account":"bob"}]}`

@@ -1,6 +1,7 @@
 package email
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -65,27 +66,27 @@ type email struct {
 
 // New makes the action. It reads the file of ca, and connects nowhere.
 func New(c Config, env actions.Env) (actions.Action, error) {
-	n := len(c.To) + len(c.CC) + len(c.BCC)
-	switch {
-	case n == 0:
-		return nil, fieldError("to", "is missing: a mail needs a recipient in to, cc or bcc")
-	case n > maxRecipients:
-		return nil, fieldError("to", "to, cc and bcc name %d recipients, and at most %d are possible: use a mailing list", n, maxRecipients)
-	case c.Text.IsZero() && c.HTML.IsZero():
-		return nil, fieldError("text", "is missing: a mail needs text, html or both")
-	}
-	if err := checkHeaders(c.Headers); err != nil {
-		return nil, err
-	}
-	from, err := newSender(c, env)
-	if err != nil {
-		return nil, err
-	}
-	server, err := newServer(c, env)
-	if err != nil {
+	from, fromErr := newSender(c, env)
+	server, serverErr := newServer(c, env)
+	if err := errors.Join(checkContent(c), checkHeaders(c.Headers), fromErr, serverErr); err != nil {
 		return nil, err
 	}
 	return &email{config: c, from: from, server: server}, nil
+}
+
+// checkContent finds what is missing in the mail itself.
+func checkContent(c Config) error {
+	var errs []error
+	switch n := len(c.To) + len(c.CC) + len(c.BCC); {
+	case n == 0:
+		errs = append(errs, fieldError("to", "is missing: a mail needs a recipient in to, cc or bcc"))
+	case n > maxRecipients:
+		errs = append(errs, fieldError("to", "to, cc and bcc name %d recipients, and at most %d are possible: use a mailing list", n, maxRecipients))
+	}
+	if c.Text.IsZero() && c.HTML.IsZero() {
+		errs = append(errs, fieldError("text", "is missing: a mail needs text, html or both"))
+	}
+	return errors.Join(errs...)
 }
 
 // Preview gives the sender where the configuration's smtp section names it, and the server.
@@ -102,21 +103,22 @@ var reserved = []string{"From", "Sender", "To", "Cc", "Bcc", "Reply-To", "Subjec
 	"Return-Path", "Received", "Dkim-Signature"}
 
 func checkHeaders(headers map[string]actions.Header) error {
+	var errs []error
 	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		field := "headers." + name
 		switch {
 		case !httpguts.ValidHeaderFieldName(name) || len(name) > 70:
-			return fieldError(field, "%q is no name of a mail header", name)
+			errs = append(errs, fieldError(field, "%q is no name of a mail header", name))
 		case slices.Contains(reserved, canonical), strings.HasPrefix(canonical, "Content-"), strings.HasPrefix(canonical, "Resent-"):
-			return fieldError(field, "%s can't be set here: use the action's own fields, or leave it to aftermath", canonical)
+			errs = append(errs, fieldError(field, "%s can't be set here: use the action's own fields, or leave it to aftermath", canonical))
 		case seen[canonical] != "":
-			return fieldError(field, "is the same header as %s", seen[canonical])
+			errs = append(errs, fieldError(field, "is the same header as %s", seen[canonical]))
 		}
 		seen[canonical] = name
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func fieldError(field, format string, args ...any) error {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aftermath-rules/aftermath/actions"
 )
 
 // The headers of Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
@@ -26,6 +28,19 @@ func parseSecret(s string) ([]byte, error) {
 			`such as "whsec_$(openssl rand -base64 32)"`)
 	}
 	return key, nil
+}
+
+func parseSecrets(secrets []actions.Secret) ([][]byte, error) {
+	var keys [][]byte
+	var errs []error
+	for i, secret := range secrets {
+		key, err := parseSecret(secret.Reveal())
+		if err != nil {
+			errs = append(errs, fieldError("secrets."+strconv.Itoa(i), "%w", err))
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
 }
 
 // sign puts the three headers of Standard Webhooks on h: one signature for each key, so that a key can be changed without a gap.

@@ -1,11 +1,11 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strconv"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -44,32 +44,25 @@ type webhook struct {
 
 // New makes the action. It reads the files of ca, cert and key, and connects nowhere.
 func New(c Config, env actions.Env) (actions.Action, error) {
+	keys, keysErr := parseSecrets(c.Secrets)
+	transport, transportErr := newTransport(c, env)
+	if err := errors.Join(checkRequest(c), checkHeaders(c.Headers), keysErr, transportErr); err != nil {
+		return nil, err
+	}
+	return &webhook{config: c, keys: keys, userAgent: userAgent(), transport: transport}, nil
+}
+
+func checkRequest(c Config) error {
+	var errs []error
 	if c.URL.IsZero() {
-		return nil, fieldError("url", "is missing: a webhook needs the URL to post to")
+		errs = append(errs, fieldError("url", "is missing: a webhook needs the URL to post to"))
 	}
 	if !slices.Contains(methods, c.Method) {
-		return nil, fieldError("method", "%q is none of %v", c.Method, methods)
+		errs = append(errs, fieldError("method", "%q is none of %v", c.Method, methods))
+	} else if !sendsBody(c.Method) && !c.Body.IsZero() {
+		errs = append(errs, fieldError("body", "a %s request has no body", c.Method))
 	}
-	if !sendsBody(c.Method) && !c.Body.IsZero() {
-		return nil, fieldError("body", "a %s request has no body", c.Method)
-	}
-	if err := checkHeaders(c.Headers); err != nil {
-		return nil, err
-	}
-	w := &webhook{config: c, userAgent: userAgent()}
-	for i, secret := range c.Secrets {
-		key, err := parseSecret(secret.Reveal())
-		if err != nil {
-			return nil, &actions.FieldError{Field: "secrets." + strconv.Itoa(i), Err: err}
-		}
-		w.keys = append(w.keys, key)
-	}
-	transport, err := newTransport(c, env)
-	if err != nil {
-		return nil, err
-	}
-	w.transport = transport
-	return w, nil
+	return errors.Join(errs...)
 }
 
 // Close gives up the connections that are kept for later deliveries.
@@ -87,21 +80,22 @@ var reserved = []string{headerID, headerTimestamp, headerSignature, "Host", "Con
 	"Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Upgrade", "Expect"}
 
 func checkHeaders(headers map[string]actions.Header) error {
+	var errs []error
 	seen := map[string]string{}
 	for _, name := range sortedKeys(headers) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		field := "headers." + name
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			return fieldError(field, "%q is no name of a header", name)
+			errs = append(errs, fieldError(field, "%q is no name of a header", name))
 		case slices.Contains(reserved, canonical):
-			return fieldError(field, "%s is set by aftermath itself and can't be configured", canonical)
+			errs = append(errs, fieldError(field, "%s is set by aftermath itself and can't be configured", canonical))
 		case seen[canonical] != "":
-			return fieldError(field, "is the same header as %s", seen[canonical])
+			errs = append(errs, fieldError(field, "is the same header as %s", seen[canonical]))
 		}
 		seen[canonical] = name
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func fieldError(field, format string, args ...any) error {

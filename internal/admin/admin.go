@@ -43,7 +43,6 @@ type RunningRules struct {
 // DiskRules is the rule set on disk, as last read.
 type DiskRules struct {
 	OK        bool                 `json:"ok"`
-	Hash      string               `json:"hash,omitempty"`
 	CheckedAt time.Time            `json:"checked_at,omitzero"`
 	Errors    []strictyaml.Problem `json:"errors"`
 }

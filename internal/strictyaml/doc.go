@@ -24,10 +24,7 @@ func (p Problem) String() string {
 	if p.Warning {
 		sep = ": warning: "
 	}
-	if p.Line == 0 {
-		return p.File + sep + p.Message
-	}
-	return fmt.Sprintf("%s:%d:%d%s%s", p.File, p.Line, max(p.Column, 1), sep, p.Message)
+	return fmt.Sprintf("%s:%d:%d%s%s", p.File, max(p.Line, 1), max(p.Column, 1), sep, p.Message)
 }
 
 // Problems is every problem of one or more files, as an error.
