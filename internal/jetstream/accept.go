@@ -39,6 +39,11 @@ func (b *batch) fits(size int) bool {
 	return len(b.waiters) == 0 || len(b.waiters) < maxRecords && len(b.draft.b)+size <= softPack
 }
 
+func (b *batch) add(ctx context.Context, r *engine.Record) {
+	b.draft.addCallback(r)
+	b.waiters = append(b.waiters, waiter{ctx, len(b.draft.b)})
+}
+
 // Accept returns nil once r is on stable storage. What may pass (a full pack, a full disk, a lost connection) is waited for
 // until ctx is over. After an error the record may have been stored nevertheless.
 func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
@@ -85,8 +90,7 @@ func (s *Store) tryJoin(ctx context.Context, r *engine.Record) (b *batch, joined
 	if !b.fits(recordSize(r)) {
 		return b, false, nil
 	}
-	b.draft.addCallback(r)
-	b.waiters = append(b.waiters, waiter{ctx, len(b.draft.b)})
+	b.add(ctx, r)
 	if len(b.waiters) == 1 {
 		s.wakePacker()
 	}
