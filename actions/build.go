@@ -36,13 +36,24 @@ func (r *Registry) Build(dec *strictyaml.Decoder, n *yaml.Node, name string, b B
 		b.Scope = &lang.Scope{}
 	}
 	b.Env = b.Env.named(name)
-	print := newFingerprint(t.name, name, n, b.Env.SMTP)
+	print := newFingerprint(t.name, name, n)
 	if b.Prev != nil {
-		if prev := b.Prev(name); prev != nil && prev.inputs.same(print, b) {
+		if prev := b.Prev(name); prev != nil && prev.inputs.print == print && prev.inputs.same(b) {
 			return prev
 		}
 	}
 	return t.build(dec, n, name, b, print)
+}
+
+// Keep gives Prev's action of the name where Build would, given a node that says what its node said; else nil.
+func Keep(name string, b Builder) *Instance {
+	if b.Scope == nil {
+		b.Scope = &lang.Scope{}
+	}
+	if prev := b.Prev(name); prev != nil && prev.inputs.same(b) {
+		return prev
+	}
+	return nil
 }
 
 // named gives the environment of one action, with what every action may count on.
@@ -91,7 +102,7 @@ func (t registered) build(dec *strictyaml.Decoder, n *yaml.Node, name string, b 
 	i := &Instance{
 		Name: name, Type: t.name, Options: options,
 		action: action, config: reflect.ValueOf(config).Elem(),
-		inputs: inputs{print: print, secrets: sc.used, files: reads.hashes, lists: sc.lists},
+		inputs: inputs{print: print, smtp: b.Env.SMTP, secrets: sc.used, files: reads.hashes, lists: sc.lists},
 	}
 	i.mask.Add(sc.values...)
 	return i

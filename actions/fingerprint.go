@@ -14,12 +14,10 @@ import (
 // fingerprint tells apart what an action is configured to be: its name, its type and all that its node says.
 type fingerprint [sha256.Size]byte
 
-func newFingerprint(typ, name string, n *yaml.Node, smtp SMTP) fingerprint {
+func newFingerprint(typ, name string, n *yaml.Node) fingerprint {
 	h := sha256.New()
-	for _, s := range []string{typ, name, smtp.Host, smtp.TLS, smtp.Username, smtp.Password.Reveal(), smtp.From} {
-		hashString(h, s)
-	}
-	hashInt(h, smtp.Port)
+	hashString(h, typ)
+	hashString(h, name)
 	hashNode(h, n)
 	return fingerprint(h.Sum(nil))
 }
@@ -51,14 +49,15 @@ func hashString(h hash.Hash, s string) {
 // inputs are all that an action was made of. As long as they are the same, so is the action.
 type inputs struct {
 	print   fingerprint
+	smtp    SMTP                         // that it was lent
 	secrets map[string][sha256.Size]byte // what strings with secrets came to
 	files   map[string][sha256.Size]byte // the contents of files that New read
 	lists   map[string]*lang.List        // by name, those that templates use
 }
 
-// same tells whether an action made now would be made of the same.
-func (in *inputs) same(print fingerprint, b Builder) bool {
-	if in.print != print || !sameSecrets(in.secrets, b.Secrets) {
+// same tells whether an action made now, of a node that says the same, would be made of the same.
+func (in *inputs) same(b Builder) bool {
+	if in.smtp != b.Env.SMTP || !sameSecrets(in.secrets, b.Secrets) {
 		return false
 	}
 	for name, list := range in.lists {

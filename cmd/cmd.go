@@ -45,6 +45,11 @@ func usageErrorf(format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
+// failuref is a failure that ends the program with exit code 1.
+func failuref(format string, args ...any) error {
+	return &exitError{code: exitFailure, err: fmt.Errorf(format, args...)}
+}
+
 // Main runs the program with the built-in action types and the given ones, on the process's arguments, and gives its exit code.
 //
 //	func main() { os.Exit(cmd.Main(actions.Define("pager", spec))) }
@@ -117,7 +122,12 @@ answers in time, matches every pair of accounts against YAML rules, and runs the
 	root.AddCommand(
 		newServeCommand(reg),
 		newCheckCommand(reg),
+		newTestCommand(reg),
+		newExplainCommand(reg),
+		newBacktestCommand(reg),
+		newActionsCommand(reg),
 		newSendCommand(),
+		newDeliveriesCommand(),
 		newSchemaCommand(reg),
 		newVersionCommand(),
 		newCompletionCommand(),

@@ -86,8 +86,10 @@ func (s *service) makePorts() error {
 	s.adminToken.Store(&s.cfg.Admin.Token)
 	s.ports.adminServer = &http.Server{
 		Handler: admin.New(admin.Options{
-			Token: func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
+			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
+			Token:     func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
+			Engine: s.engine, History: s.history, Journal: s.store, Feed: s.feed,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

@@ -26,7 +26,9 @@ import (
 	"github.com/aftermath-rules/aftermath/actions/logentry"
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/config"
+	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
@@ -73,6 +75,8 @@ type service struct {
 	files    *logentry.Files
 	metrics  *prometheus.Registry
 	engine   *engine.Engine
+	history  *history.History
+	feed     *admin.Feed
 	rules    *rules.Live
 	verifier *callback.Verifier
 	ports    *ports
@@ -111,10 +115,14 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	if err != nil {
 		return err
 	}
+	s.history = history.New(history.Options{
+		Path: filepath.Join(cfg.Data, historyFile), Source: s.store, Keep: cfg.Keep.Deliveries, Logger: s.log,
+	})
+	s.feed = admin.NewFeed()
 	s.engine = engine.New(engine.Options{
 		Store: s.store, Logger: s.log, Registerer: s.metrics, Mask: s.mask,
 		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
-		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey,
+		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey, Recorded: s.recorded,
 	})
 
 	if err := s.engine.Load(ctx); err != nil {
@@ -166,6 +174,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	var receiving, others sync.WaitGroup
 	part("engine", &others, func() error { return s.engine.Run(handling) })
+	part("history", &others, func() error { return s.history.Run(ctx) })
 	part("rules", &others, func() error { return s.rules.Run(ctx) })
 	part("configuration", &others, func() error { return s.follower.run(ctx) })
 	part("admin port", &others, s.ports.serveAdmin)
@@ -180,6 +189,7 @@ func (s *service) run(ctx context.Context) error {
 	err = errors.Join(err, s.ports.stopCallbacks())
 	receiving.Wait()
 	stopHandling()
+	s.feed.Close()
 	err = errors.Join(err, s.ports.stopAdmin())
 	others.Wait()
 	return err
@@ -245,9 +255,19 @@ func redactKey(cfg *config.Config) ([]byte, error) {
 	return key, renameio.WriteFile(file, key, 0o600)
 }
 
+// historyFile is the read model's, in the data folder. It may be deleted at any time.
+const historyFile = "history.db"
+
+// recorded tells those who show outcomes what came.
+func (s *service) recorded(events []engine.Event) {
+	s.history.Wake()
+	s.feed.Outcomes(events)
+}
+
 // reloaded tells the log and the metrics what came of a change on disk.
 func (s *service) reloaded(r rules.Reload) {
 	s.engine.ObserveReload(r.Err)
+	s.feed.Reload(s.rulesStatus())
 	if r.NotKept != nil {
 		s.log.Error("the rules run, but could not be kept as the last good ones", zap.Error(r.NotKept))
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+	"github.com/aftermath-rules/aftermath/internal/trial"
 )
 
 // rulesStatus says what runs and what is on disk.
@@ -27,7 +29,7 @@ func (s *service) status() admin.Status {
 	counts.Waiting = st.Waiting
 	return admin.Status{
 		Version: Version, Uptime: time.Since(s.started).Seconds(), Rules: s.rulesStatus(), Counts: counts,
-		Store: s.store.Status(), Actions: st.Actions,
+		Store: s.store.Status(), History: s.history.State(), Actions: st.Actions,
 	}
 }
 
@@ -47,4 +49,16 @@ func (s *service) readiness() admin.Readiness {
 func (s *service) reload(ctx context.Context) (admin.Rules, error) {
 	_, err := s.rules.Reload(ctx)
 	return s.rulesStatus(), err
+}
+
+// actionTester sends sample deliveries of an app through actions of the running set, beside their queues.
+func (s *service) actionTester(app int64) func(ctx context.Context, name string, dryRun bool) *trial.Report {
+	return func(ctx context.Context, name string, dryRun bool) (report *trial.Report) {
+		set := s.engine.RuleSet()
+		if set == nil {
+			return nil
+		}
+		s.engine.Borrow(name, func(inst *actions.Instance) { report = trial.Run(ctx, set, inst, app, dryRun, s.mask) })
+		return report
+	}
 }

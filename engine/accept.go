@@ -95,3 +95,6 @@ func (d *digest) key(last []byte) (k Key) {
 	copy(k[:], h.Sum(nil))
 	return k
 }
+
+// ID names the callback.
+func (r *Record) ID() string { return callbackID(r.Key, r.Received) }

@@ -35,6 +35,7 @@ type delivery struct {
 	recorded <-chan struct{} // closed once its match is recorded; nil: it is
 	queued   time.Time       // when it came to its runner
 	batches  []*batch        // guarded by memory.mu: what waits for it, more than one where it was read again while loose
+	again    bool            // it may have been read before
 	copy     int             // guarded by memory.mu: the highest number it was read with
 	next     int             // guarded by memory.mu: the number of the copy that is being parked; 0: none is
 }

@@ -12,6 +12,9 @@
 //     one before it is let go. Only the copy with the highest number counts; memory finds out which that is.
 //   - What matched is recorded before any copy of its deliveries is parked or buried, so a pack that is read again makes the
 //     same deliveries, whatever the rules say by then.
+//   - A dead letter that is replayed or discarded, and a delivery that reprocessing makes, begin with a copy that carries an order.
+//     Whoever reads it takes the dead letter away, which only one can, records what became of it, and goes on from there. The copies
+//     of a delivery's next life have higher numbers than any of the lives before.
 //   - An outcome is recorded before its pack or bundle is acked, and counted in the same write. So nothing is lost, nothing is
 //     counted twice, and what may be repeated is only what ran when the process ended.
 package engine

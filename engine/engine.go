@@ -28,6 +28,9 @@ type Options struct {
 
 	RedactAccounts bool   // logs show a keyed hash of an account instead of the account
 	RedactKey      []byte // the key of that hash
+
+	// Recorded is given all that this process has recorded, in order, once it is stored. It must not block, nor change it. May be nil.
+	Recorded func([]Event)
 }
 
 // Bounds of what is held in memory.
@@ -62,8 +65,12 @@ type Engine struct {
 	ledger    *ledger
 	parking   *batcher[*parking]
 	burying   *batcher[*burying]
-	loose     chan struct{} // a token for each loose delivery
-	work      workers
+	obeying   *batcher[*delivery]
+	orders    orders
+
+	reprocessing sync.Mutex    // held by the one that is under way
+	loose        chan struct{} // a token for each loose delivery
+	work         workers
 
 	attempts    context.Context // ends when attempts must: later than Run's own context, by the drain time
 	endAttempts context.CancelFunc
@@ -83,7 +90,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		Options: o, log: o.Logger, ready: make(chan struct{}), loose: make(chan struct{}, maxLoose),
 		parking: newBatcher[*parking](maxParkBatch, parkLinger), burying: newBatcher[*burying](maxBuryBatch, 0),
-		work: newWorkers(),
+		obeying: newBatcher[*delivery](maxObeyBatch, 0), work: newWorkers(),
 	}
 	e.attempts, e.endAttempts = context.WithCancel(context.Background())
 	e.instances.uses = make(map[*actions.Instance]int)
@@ -92,6 +99,7 @@ func New(o Options) *Engine {
 	e.runners.busy = make(map[*runner]struct{})
 	e.memory.loose = make(map[string]*delivery)
 	e.memory.doubts = make(map[string]doubt)
+	e.orders.waiting = make(map[string]*order)
 	e.ledger = newLedger(e)
 	e.metrics = newMetrics(e, o.Registerer)
 	return e
@@ -135,6 +143,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	reading.Go(func() { e.ledger.watchOthers(ctx) })
 	parkers.Go(func() { e.parking.run(storing, drained, e.storeParked) })
 	parkers.Go(func() { e.burying.run(storing, drained, e.storeBuried) })
+	parkers.Go(func() { e.obeying.run(storing, drained, e.obeyAll) })
 	recorder.Go(func() { e.ledger.run(storing, recorded) })
 
 	reading.Wait()

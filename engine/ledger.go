@@ -101,7 +101,7 @@ func (l *ledger) run(ctx context.Context, stop <-chan struct{}) {
 func (l *ledger) write(ctx context.Context, batch []entry) {
 	events := make([]Event, 0, len(batch))
 	for i := range batch {
-		if ev := batch[i].event; ev.Matched != nil || ev.Ended != nil {
+		if ev := batch[i].event; ev != (Event{}) {
 			events = append(events, ev)
 		}
 	}
@@ -123,6 +123,9 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 	l.mu.Unlock()
 	l.e.memory.note(events)
 	l.e.metrics.count(events)
+	if l.e.Recorded != nil && len(events) > 0 {
+		l.e.Recorded(events)
+	}
 	l.settle(batch)
 }
 
@@ -147,10 +150,15 @@ func (l *ledger) settle(batch []entry) {
 			batch[i].stored()
 		}
 		if d := batch[i].d; d != nil {
-			for _, b := range l.e.memory.settled(d) {
-				b.settle()
-			}
-			<-l.e.loose
+			l.e.settled(d)
 		}
 	}
+}
+
+// settled lets a delivery go whose outcome is recorded, and what waited for it.
+func (e *Engine) settled(d *delivery) {
+	for _, b := range e.memory.settled(d) {
+		b.settle()
+	}
+	<-e.loose
 }

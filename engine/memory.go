@@ -44,6 +44,8 @@ const (
 	drop                  // another copy has taken its place, or it has ended: it is settled
 	attach                // this very delivery is loose already: it is settled when that one is
 	inGrave               // it was buried, but its end is not recorded: it is loose until it is
+	ordered               // as run, but its order is to be obeyed first
+	late                  // it was buried and exhumed, but its death is not recorded: it is settled when it is
 )
 
 // arrive rules on a copy that was read from a pack or bundle, and gives its dead letter with inGrave. What is dropped is acked, so
@@ -52,12 +54,16 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id := d.Job.ID
-	if m.past != nil && (m.past.Final[id] || m.past.Parks[id] > d.Parks) {
+	if m.past != nil && (m.past.Ended(id, d.Parks) || m.past.Parks[id] > d.Parks) {
+		if m.past.diedUnrecorded(id, d.Parks) {
+			return late, nil
+		}
 		return drop, nil
 	}
 	d.copy = d.Parks
 	if cur := m.loose[id]; cur != nil {
 		switch {
+		case life(d.copy) > life(cur.copy): // cur has died, and is about to be recorded as dead
 		case d.copy < cur.copy:
 			return drop, nil
 		case cur.next == 0, d.copy < cur.next:
@@ -69,8 +75,16 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 		return drop, nil
 	}
 	m.loose[id] = d
-	if m.past != nil && m.past.Dead[id] != nil {
-		return inGrave, m.past.Dead[id]
+	if m.past != nil {
+		if letter := m.past.Dead[id]; letter != nil && life(letter.Parks) >= life(d.Parks) {
+			return inGrave, letter
+		}
+		if m.past.obeyed(d) {
+			d.Order = ""
+		}
+	}
+	if d.Order != "" {
+		return ordered, nil
 	}
 	return run, nil
 }
@@ -115,16 +129,8 @@ func (m *memory) note(events []Event) {
 	if m.past == nil {
 		return
 	}
-	for _, ev := range events {
-		if c := ev.Matched; c != nil {
-			m.past.Matched[PackIndex{c.Seq, c.Index}] = c
-		}
-		if d := ev.Ended; d != nil {
-			m.past.Parks[d.Delivery] = max(m.past.Parks[d.Delivery], d.Parks)
-			if d.Outcome == OutcomeDone || d.Outcome == OutcomeDead {
-				m.past.Final[d.Delivery] = true
-			}
-		}
+	for i := range events {
+		m.past.Add(&events[i])
 	}
 }
 
@@ -149,10 +155,7 @@ func (e *Engine) recall(ctx context.Context, since time.Time) bool {
 	m.needed = now
 	if m.past == nil {
 		// From here on note adds to it, so that nothing falls between the reading and what is recorded meanwhile.
-		m.past = &Settled{
-			Matched: make(map[PackIndex]*Matched), Parks: make(map[string]int),
-			Final: make(map[string]bool), Dead: make(map[string]*DeadLetter),
-		}
+		m.past = NewSettled()
 		m.from, m.upTo = time.Time{}, time.Time{}
 	}
 	covered := !m.from.IsZero() && !since.Before(m.from)
@@ -180,18 +183,7 @@ func (e *Engine) recall(ctx context.Context, since time.Time) bool {
 func (m *memory) learn(s *Settled, since, now time.Time, covered bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, c := range s.Matched {
-		m.past.Matched[i] = c
-	}
-	for id, n := range s.Parks {
-		m.past.Parks[id] = max(m.past.Parks[id], n)
-	}
-	for id := range s.Final {
-		m.past.Final[id] = true
-	}
-	for id, d := range s.Dead {
-		m.past.Dead[id] = d
-	}
+	m.past.merge(s)
 	if !covered {
 		m.from = since
 	}

@@ -10,7 +10,7 @@ func TestArrive(t *testing.T) {
 		return &delivery{Parked: Parked{Job: Job{ID: "d"}, Parks: n}, batches: []*batch{newBatch(func() {})}}
 	}
 	past := func() *Settled {
-		return &Settled{Parks: map[string]int{}, Final: map[string]bool{}, Dead: map[string]*DeadLetter{}}
+		return NewSettled()
 	}
 	tests := []struct {
 		name string
@@ -20,7 +20,7 @@ func TestArrive(t *testing.T) {
 	}{
 		{"never seen", func(*memory) {}, 0, run},
 		{"nothing recorded", func(m *memory) { m.past = past() }, 0, run},
-		{"done before the crash", func(m *memory) { m.past = past(); m.past.Final["d"] = true }, 0, drop},
+		{"done before the crash", func(m *memory) { m.past = past(); m.past.Ends["d"] = 1 }, 0, drop},
 		{"parked before the crash", func(m *memory) { m.past = past(); m.past.Parks["d"] = 1 }, 0, drop},
 		{"the parked copy itself", func(m *memory) { m.past = past(); m.past.Parks["d"] = 1 }, 1, run},
 		{"buried, not recorded", func(m *memory) { m.past = past(); m.past.Dead["d"] = &DeadLetter{} }, 0, inGrave},

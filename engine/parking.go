@@ -134,3 +134,10 @@ func (e *Engine) recordGrave(d *delivery, letter *DeadLetter) {
 	ended.Attempt, ended.Error = letter.Attempt, letter.Error
 	e.ledger.put(entry{event: Event{Ended: &ended}, d: d})
 }
+
+// recordLate records the death of a delivery whose dead letter was replayed or discarded before a restart read this copy again.
+func (e *Engine) recordLate(d *delivery) {
+	ended := d.ended(OutcomeDead, time.Now())
+	ended.Error = "its dead letter was replayed or discarded before its end could be recorded"
+	e.ledger.put(entry{event: Event{Ended: &ended}, d: d})
+}

@@ -133,7 +133,7 @@ func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
 	}
 	bundle := newBatch(b.Ack)
 	for i := range b.Deliveries {
-		if !e.dispatch(ctx, &delivery{Parked: b.Deliveries[i]}, bundle) {
+		if !e.dispatch(ctx, &delivery{Parked: b.Deliveries[i], again: b.Again}, bundle) {
 			return
 		}
 	}
@@ -154,8 +154,12 @@ func (e *Engine) dispatch(ctx context.Context, d *delivery, b *batch) bool {
 	switch ruling {
 	case run:
 		e.runners.of(e, d.Job.Action, func(r *runner) bool { return r.put(d) })
+	case ordered:
+		e.obeying.put(d)
 	case inGrave:
 		e.recordGrave(d, letter)
+	case late:
+		e.recordLate(d)
 	case drop:
 		b.settle()
 		<-e.loose

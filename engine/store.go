@@ -45,7 +45,8 @@ type Parked struct {
 	State   []byte    `json:"state,omitempty"`
 	// Span is the retry span (retry.for) of its action at the last attempt, by which it ends even where the action is gone since;
 	// 0 where there was none.
-	Span time.Duration `json:"span_ns,omitempty"`
+	Span  time.Duration `json:"span_ns,omitempty"`
+	Order string        `json:"order,omitempty"` // OrderReplay and so on: what is to be recorded before anything else is done with this copy
 }
 
 // Bundle is a run of parked deliveries that fell due together.
@@ -66,6 +67,7 @@ type DeadLetter struct {
 type Event struct {
 	Matched *Matched `json:"matched,omitempty"`
 	Ended   *Ended   `json:"ended,omitempty"`
+	Made    *Made    `json:"made,omitempty"`
 }
 
 // Matched says what the rules made of one callback.
@@ -83,6 +85,12 @@ type Matched struct {
 	ConditionErrs int       `json:"condition_errors,omitempty"`
 }
 
+// Made says that reprocessing made a delivery.
+type Made struct {
+	At  time.Time `json:"at"`
+	Job Job       `json:"job"`
+}
+
 // Hit is one rule that matched one pair.
 type Hit struct {
 	Rule   string `json:"rule"`
@@ -90,12 +98,15 @@ type Hit struct {
 	Shadow bool   `json:"shadow,omitempty"`
 }
 
-// Outcomes of an attempt.
+// Outcomes of an attempt, and of what people do with dead letters.
 const (
 	OutcomeDone   = "done"   // it succeeded
 	OutcomeRetry  = "retry"  // it failed and was parked for another attempt
 	OutcomeParked = "parked" // no attempt was made: its action had no room, or is gone
 	OutcomeDead   = "dead"   // it failed for good
+
+	OutcomeReplayed  = "replayed"  // the dead letter is pending again
+	OutcomeDiscarded = "discarded" // the dead letter was taken away
 )
 
 // Ended says how one attempt ended.
@@ -154,8 +165,10 @@ type Totals struct {
 	Quarantined   uint64 `json:"quarantined"`
 	Created       uint64 `json:"created"`
 	Done          uint64 `json:"done"`
-	Dead          uint64 `json:"dead"` // deliveries that are dead letters now
-	Discarded     uint64 `json:"discarded"`
+	// Dead is how many deliveries are dead letters now. One node's may be below zero, wrapped around, where it replays what
+	// another has buried: the sum is right.
+	Dead      uint64 `json:"dead"`
+	Discarded uint64 `json:"discarded"`
 	// more, such as ignored and repeats, may be added
 	Repeats         uint64                `json:"repeats"`
 	ConditionErrors uint64                `json:"condition_errors"`
@@ -183,14 +196,6 @@ type EventPack struct {
 	Stored time.Time // by the store's clock
 	Events []Event
 	Totals *Totals // nil where none were given
-}
-
-// Settled is what the store knows of deliveries whose pack or bundle is read again.
-type Settled struct {
-	Matched map[PackIndex]*Matched // callbacks whose match was recorded
-	Parks   map[string]int         // by delivery id: the highest Parks of a stored copy, parked or ended
-	Final   map[string]bool        // by delivery id: done or dead is recorded
-	Dead    map[string]*DeadLetter // buried, whether its outcome was recorded or not
 }
 
 // PackIndex is the place of a record in the accept stream.
@@ -227,8 +232,9 @@ type Store interface {
 	Settled(ctx context.Context, since time.Time) (*Settled, error)
 	// DeadLetter gives the dead letter of one delivery; ErrNotFound where there is none.
 	DeadLetter(ctx context.Context, delivery string) (*DeadLetter, error)
-	// Exhume takes the dead letter of one delivery away, once it is replayed or discarded; ErrNotFound where there is none.
-	Exhume(ctx context.Context, delivery string) error
+	// Exhume takes this dead letter away, once it is replayed or discarded; ErrNotFound where it is gone, or where another of the
+	// same delivery has taken its place.
+	Exhume(ctx context.Context, d *DeadLetter) error
 	// Events gives what was appended, by all nodes, in order, from the sequence number on (0: from the oldest kept) to the
 	// newest there is when it gets there; it does not wait for more.
 	Events(ctx context.Context, from uint64) iter.Seq2[*EventPack, error]

@@ -30,7 +30,15 @@ func (t *Totals) add(ev *Event) {
 			t.Done++
 		case OutcomeDead:
 			t.Dead++
+		case OutcomeReplayed:
+			t.Dead--
+		case OutcomeDiscarded:
+			t.Dead--
+			t.Discarded++
 		}
+	}
+	if ev.Made != nil {
+		t.Created++
 	}
 }
 

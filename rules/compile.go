@@ -27,6 +27,8 @@ type Options struct {
 	Folders  []string      // the rules folders: files in them may always be used
 	Prev     *RuleSet      // what did not change is taken over from it; may be nil
 	Mask     *secrets.Mask // is told every secret; may be nil
+	// Lists replaces the values of lists that the files have, by name: for rule tests.
+	Lists map[string][]string
 
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
@@ -37,9 +39,10 @@ type compiler struct {
 	Options
 	set      *RuleSet
 	scope    *lang.Scope
-	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to
+	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to, and whether they give placeholders
 	inputs   map[string]bool              // absolute paths of the files that were asked for
-	places   map[string]string            // where each name is, by kind and name
+	places   map[name]position            // where each name is
+	stale    bool                         // a carried file does not fit any more: its text is needed
 	known    []string                     // the named actions
 	used     map[string]bool              // lists and named actions, by kind and name
 	problems Problems                     // in list files
@@ -58,28 +61,36 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 	if o.reader == nil {
 		o.reader = newReader(resolveAll(slices.Concat(o.Folders, o.Permit.Files)))
 	}
+	count := 0
+	for _, f := range files {
+		count += f.count()
+	}
 	c := &compiler{
 		Options: o,
 		set: &RuleSet{
 			LoadedAt: time.Now(),
-			byName:   map[string]*Rule{},
+			Rules:    make([]*Rule, 0, count),
+			active:   make([]*Rule, 0, count),
+			byName:   make(map[string]*Rule, count),
+			carried:  make(map[string]*carried, len(files)),
 			actions:  map[string]*actions.Instance{},
 			lists:    map[string]*list{},
 		},
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
 		inputs:  map[string]bool{},
-		places:  map[string]string{},
+		places:  make(map[name]position, count),
 		used:    map[string]bool{},
 	}
 	c.compileLists(files)
 	c.compileActions(files)
 	for _, f := range files {
-		for i := range f.rules {
-			c.rule(f, &f.rules[i])
-		}
+		c.compileRules(f)
 	}
 	inputs := c.finish()
+	if c.stale {
+		return nil, inputs, errStale
+	}
 	errs := c.problems
 	for _, f := range files {
 		wrong, odd := f.problems()
@@ -88,7 +99,8 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 	if len(errs) > 0 {
 		return nil, inputs, sorted(errs)
 	}
-	c.warnUnused(files)
+	c.set.buildIndex()
+	c.warnOdd(files)
 	c.set.Warnings = sorted(c.warnings)
 	c.set.Hash = hash(files, c.set.lists)
 	return c.set, inputs, nil
@@ -109,14 +121,23 @@ func (c *compiler) finish() []string {
 	return c.set.inputs
 }
 
+// name is one of a rule set, unique among its kind.
+type name struct{ kind, name string }
+
+// position is a line of a file.
+type position struct {
+	file *File
+	line int
+}
+
 // claim reports a name that is taken already. Names are unique in a set, each among its kind.
-func (c *compiler) claim(f *File, n *yaml.Node, kind, name string) bool {
-	key := kind + " " + name
+func (c *compiler) claim(f *File, n *yaml.Node, kind, called string) bool {
+	key := name{kind, called}
 	if at, taken := c.places[key]; taken {
-		f.dec.Problemf(n, "the %s %s is already at %s", kind, name, at)
+		f.dec.Problemf(n, "the %s %s is already at %s:%d", kind, called, at.file.Name, at.line)
 		return false
 	}
-	c.places[key] = fmt.Sprintf("%s:%d", f.Name, n.Line)
+	c.places[key] = position{f, n.Line}
 	return true
 }
 
@@ -146,7 +167,10 @@ func (c *compiler) compileActions(files []*File) {
 				continue
 			}
 			c.known = append(c.known, def.name)
-			if def.node != nil {
+			switch {
+			case f.carried != nil:
+				c.keep(f, def.name)
+			case def.node != nil:
 				c.build(f, def.node, def.name)
 			}
 		}
@@ -155,10 +179,18 @@ func (c *compiler) compileActions(files []*File) {
 
 // build makes one action. What is wrong with it goes to the file's decoder.
 func (c *compiler) build(f *File, n *yaml.Node, name string) {
-	dir := filepath.Dir(f.Path)
-	if c.secrets[dir] == nil {
-		c.secrets[dir] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: c.Permit.IgnoreSecrets}
-	}
+	c.instance(c.Registry.Build(f.dec, n, name, c.builder(f, name)))
+}
+
+// keep takes one action of a carried file over from the set before.
+func (c *compiler) keep(f *File, name string) {
+	inst := actions.Keep(name, c.builder(f, name))
+	c.stale = c.stale || inst == nil
+	c.instance(inst)
+}
+
+// builder is what an action of the file is made with.
+func (c *compiler) builder(f *File, name string) actions.Builder {
 	env := c.Env
 	env.ReadFile = func(path string) ([]byte, error) {
 		path = f.resolve(path)
@@ -169,15 +201,29 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 	if len(c.Permit.Files) > 0 {
 		env.LogFolder = c.Permit.Files[0]
 	}
-	inst := c.Registry.Build(f.dec, n, name, actions.Builder{Scope: c.scope, Secrets: c.secrets[dir], Env: env, Prev: c.previous})
+	return actions.Builder{Scope: c.scope, Secrets: c.resolver(f, name), Env: env, Prev: c.previous}
+}
+
+func (c *compiler) instance(inst *actions.Instance) {
 	if inst == nil {
 		return
 	}
-	c.set.actions[name] = inst
+	c.set.actions[inst.Name] = inst
 	c.set.instances = append(c.set.instances, inst)
 	for _, l := range inst.Lists() {
 		c.used["list "+l] = true
 	}
+}
+
+// resolver gives what puts the secrets into an action of the file.
+func (c *compiler) resolver(f *File, action string) *secrets.Resolver {
+	dir := filepath.Dir(f.Path)
+	ignore := c.Permit.IgnoreSecrets || c.Permit.SecretsOf != "" && c.Permit.SecretsOf != action
+	key := fmt.Sprintf("%t %s", ignore, dir)
+	if c.secrets[key] == nil {
+		c.secrets[key] = &secrets.Resolver{Dir: dir, Env: c.Permit.Env, DenyEnv: c.Permit.DenyEnv, Files: c.secretFolders(), Ignore: ignore}
+	}
+	return c.secrets[key]
 }
 
 // secretFolders gives the folders whose files may be secrets: never nil, which would mean any.
@@ -191,7 +237,7 @@ func (c *compiler) previous(name string) *actions.Instance {
 	return c.Prev.actions[name]
 }
 
-func (c *compiler) rule(f *File, def *ruleDef) {
+func (c *compiler) rule(f *File, def *ruleDef) *Rule {
 	if def.nameAt != nil && !c.claim(f, def.nameAt, "rule", def.name) {
 		def.name = "" // compiled on, for what else is wrong with it
 	}
@@ -200,6 +246,7 @@ func (c *compiler) rule(f *File, def *ruleDef) {
 		Stop: def.stop, Enabled: def.enabled, Shadow: def.shadow, Labels: def.labels,
 	}
 	if def.at != nil {
+		r.at = placeOf(def.at)
 		r.condition = c.condition(f, def)
 	}
 	for _, ref := range def.actions {
@@ -207,14 +254,30 @@ func (c *compiler) rule(f *File, def *ruleDef) {
 			r.Actions = append(r.Actions, name)
 		}
 	}
+	c.add(r)
+	return r
+}
+
+// add puts a rule at the end of the set.
+func (c *compiler) add(r *Rule) {
 	c.set.Rules = append(c.set.Rules, r)
 	c.set.byName[r.Name] = r
+	r.FoundBy = foundDisabled
 	if r.Enabled {
 		c.set.active = append(c.set.active, r)
 	}
 }
 
+// condition compiles a rule's condition, or takes it over where the rule had the same before.
 func (c *compiler) condition(f *File, def *ruleDef) *lang.Condition {
+	if c.Prev != nil {
+		if before := c.Prev.byName[def.name]; before != nil && before.Condition == def.condition {
+			if cond, ok := before.condition.In(c.scope); ok {
+				c.useLists(cond)
+				return cond
+			}
+		}
+	}
 	cond, errs := lang.CompileCondition(def.condition, c.scope)
 	for _, e := range errs {
 		if !c.inBroken(wordAt(def.condition, e.Offset)) {
@@ -224,10 +287,14 @@ func (c *compiler) condition(f *File, def *ruleDef) *lang.Condition {
 	if len(errs) > 0 {
 		return nil
 	}
+	c.useLists(cond)
+	return cond
+}
+
+func (c *compiler) useLists(cond *lang.Condition) {
 	for _, l := range cond.Lists() {
 		c.used["list "+l] = true
 	}
-	return cond
 }
 
 // ref gives the name of one of a rule's actions, having made it where it is written there; "" where it was reported.
@@ -251,7 +318,7 @@ func (c *compiler) ref(f *File, r *Rule, ref actionRef) string {
 
 func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	switch {
-	case c.places["action "+ref.name] == "":
+	case c.places[name{"action", ref.name}].file == nil:
 		if !c.inBroken(ref.name) {
 			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, nearword.Hint(ref.name, c.known))
 		}
@@ -264,31 +331,37 @@ func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	return ref.name
 }
 
-// warnUnused tells of lists and actions that nothing uses, and of conditions that say the same for every pair.
-func (c *compiler) warnUnused(files []*File) {
-	warn := func(f *File, n *yaml.Node, format string, args ...any) {
-		c.warnings = append(c.warnings, Problem{File: f.Name, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...), Warning: true})
+// warnOdd tells of lists and actions that nothing uses, of conditions that say the same for every pair and of those that no index
+// serves.
+func (c *compiler) warnOdd(files []*File) {
+	warn := func(f *File, at place, format string, args ...any) {
+		c.warnings = append(c.warnings, Problem{File: f.Name, Line: int(at.line), Column: int(at.column), Message: fmt.Sprintf(format, args...), Warning: true})
 	}
+	rules := c.set.Rules
 	for _, f := range files {
 		for _, l := range f.lists {
 			if !c.used["list "+l.name] {
-				warn(f, l.key, "nothing uses the list %s", l.name)
+				warn(f, placeOf(l.key), "nothing uses the list %s", l.name)
 			}
 		}
 		for _, a := range f.actions {
 			if !c.used["action "+a.name] {
-				warn(f, a.key, "no rule uses the action %s", a.name)
+				warn(f, placeOf(a.key), "no rule uses the action %s", a.name)
 			}
 		}
-		for _, def := range f.rules {
-			r := c.set.byName[def.name]
-			switch value, constant := r.condition.Constant(); {
+		for _, r := range rules[:f.count()] {
+			value, constant := r.condition.Constant()
+			switch {
 			case constant && value:
-				warn(f, def.at, "the condition of the rule %s is always true", r.Name)
-			case constant:
-				warn(f, def.at, "the condition of the rule %s is never true", r.Name)
+				warn(f, r.at, "the condition of the rule %s is always true", r.Name)
+			case constant || r.FoundBy == foundNever:
+				warn(f, r.at, "the condition of the rule %s is never true", r.Name)
+			case r.FoundBy == foundEach:
+				warn(f, r.at, "no index serves the condition of the rule %s: it is evaluated for every pair. That is fine for a few rules; "+
+					"for very many, add an == or in on an account with &&", r.Name)
 			}
 		}
+		rules = rules[f.count():]
 	}
 }
 

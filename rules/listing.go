@@ -33,6 +33,7 @@ type entry struct {
 // listing is which rules files lie below the roots at one moment, and what was wrong with the folders themselves.
 type listing struct {
 	files    []entry
+	tests    []entry  // of rule tests
 	dirs     []string // resolved folders that were searched
 	links    []string // absolute paths of links that were followed
 	roots    []string // resolved roots
@@ -95,11 +96,14 @@ func (w *walker) root() {
 	case info.IsDir():
 		w.dir = real
 		w.roots = append(w.roots, real)
-		before := len(w.files)
+		before, tests := len(w.files), len(w.tests)
 		w.folder(real, "", []string{real})
-		slices.SortFunc(w.files[before:], func(a, b entry) int { return strings.Compare(a.rel, b.rel) })
+		byPath := func(a, b entry) int { return strings.Compare(a.rel, b.rel) }
+		slices.SortFunc(w.files[before:], byPath)
+		slices.SortFunc(w.tests[tests:], byPath)
 	case info.Mode().IsRegular() && isTestFile(filepath.Base(abs)):
-		// check rules/*.yaml names the rule tests too.
+		w.dir, w.abs = filepath.Dir(real), filepath.Dir(abs) // check rules/*.yaml names the rule tests too
+		w.addTest(w.given, filepath.Base(abs), real, info)
 	case info.Mode().IsRegular():
 		w.dir, w.abs = filepath.Dir(real), filepath.Dir(abs)
 		w.roots = append(w.roots, resolveAll([]string{w.dir, w.abs})...)
@@ -147,6 +151,8 @@ func (w *walker) folder(dir, rel string, above []string) {
 			w.problemf(w.name(below), "is %s: only files, folders and links to them may be below the rules folder", kind(info.Mode()))
 		case isRulesFile(e.Name()):
 			w.add(w.name(below), below, real, info)
+		case isTestFile(e.Name()):
+			w.addTest(w.name(below), below, real, info)
 		}
 	}
 }
@@ -174,17 +180,30 @@ func (w *walker) follow(link, rel string) string {
 }
 
 func (w *walker) add(name, rel, real string, info fs.FileInfo) {
+	if e, ok := w.entry(name, rel, real, info); ok {
+		w.files = append(w.files, e)
+	}
+}
+
+func (w *walker) addTest(name, rel, real string, info fs.FileInfo) {
+	if e, ok := w.entry(name, rel, real, info); ok {
+		w.tests = append(w.tests, e)
+	}
+}
+
+// entry makes the entry of a file, unless there is one already.
+func (w *walker) entry(name, rel, real string, info fs.FileInfo) (entry, bool) {
 	at := filepath.Join(w.abs, filepath.FromSlash(rel))
 	if w.seen[at] {
-		return
+		return entry{}, false
 	}
 	w.seen[at] = true
 	below, err := filepath.Rel(w.dir, real)
 	if err != nil {
 		w.problemf(name, "%v", err)
-		return
+		return entry{}, false
 	}
-	w.files = append(w.files, entry{name: name, rel: rel, path: at, dir: w.dir, real: below, info: info})
+	return entry{name: name, rel: rel, path: at, dir: w.dir, real: below, info: info}, true
 }
 
 func (w *walker) name(rel string) string { return filepath.Join(w.given, filepath.FromSlash(rel)) }

@@ -20,8 +20,9 @@ type Loader struct {
 	Registry *actions.Registry
 	Env      actions.Env // lent to actions; its ReadFile is made for each rules file
 	Permit   Permit
-	Mask     *secrets.Mask // is told every secret; may be nil
-	Exclude  []string      // folders below the roots that are none of the rules, such as the program's data
+	Mask     *secrets.Mask       // is told every secret; may be nil
+	Exclude  []string            // folders below the roots that are none of the rules, such as the program's data
+	Lists    map[string][]string // values that replace those of lists that the files have, by name: for rule tests
 }
 
 // Load reads everything below the roots and compiles it. What did not change since prev (which may be nil) is taken over from it.
@@ -77,8 +78,18 @@ func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 }
 
 // build makes a rule set of a snapshot. It also gives the files that the set depends on beside the rules files, as far as they are
-// known where there was an error.
+// known where there was an error. Files that are as they were for prev are not parsed again, unless something is wrong: then all
+// are, so that every problem stands at its place.
 func (l *Loader) build(s *snapshot, prev *RuleSet) (*RuleSet, []string, error) {
+	if prev != nil {
+		if set, inputs, err := l.buildWith(s, prev, true); err == nil {
+			return set, inputs, nil
+		}
+	}
+	return l.buildWith(s, prev, false)
+}
+
+func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []string, error) {
 	var (
 		files    []*File
 		problems = slices.Clone(s.problems)
@@ -86,6 +97,12 @@ func (l *Loader) build(s *snapshot, prev *RuleSet) (*RuleSet, []string, error) {
 		size     int
 	)
 	for _, src := range s.files {
+		if carry {
+			if f := prev.carry(src); f != nil {
+				files = append(files, f)
+				continue
+			}
+		}
 		f, err := Parse(src.name, src.data)
 		if f == nil {
 			var ps Problems
@@ -100,12 +117,12 @@ func (l *Loader) build(s *snapshot, prev *RuleSet) (*RuleSet, []string, error) {
 		size += len(src.data)
 	}
 	set, inputs, err := compile(files, Options{
-		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask,
+		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, Lists: l.Lists,
 		reader: s.reader, broken: broken.String(),
 	})
 	if size > 4<<20 {
 		files = nil
-		debug.FreeOSMemory() // parsed YAML is some 25 times its text, and nobody needs it any more
+		debug.FreeOSMemory() // parsed YAML is many times its text, and nobody needs it any more
 	}
 	if err != nil || len(problems) > 0 {
 		var ps Problems

@@ -3,6 +3,7 @@ package rules
 import (
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
 )
 
 // Match is one rule that matched one pair, or whose condition failed on it.
@@ -11,38 +12,94 @@ type Match struct {
 	Err  error // the condition failed at run time: no match, but counted
 }
 
+// search is what matching works in.
+type search struct {
+	event   pairindex.Event
+	scratch pairindex.Scratch
+	hits    []pairindex.Hit
+	env     *lang.Env // nil until a condition needs byte code
+}
+
 // Match appends to dst the rules that match the pair, in order, honouring enabled and stop; shadow rules are included and stop
-// nothing. A rule whose condition failed is appended with its error: it did not match and stops nothing. However many rules there
-// are, nothing is allocated for one that does not match; the names are set once for a pair, which costs an allocation for each
-// that differs from those of the pair before.
+// nothing. A rule whose condition failed is appended with its error: it did not match and stops nothing. Match allocates nothing
+// when nothing matches.
+//
+// What it gives is what evaluating every rule in turn would give, failures included.
 func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	if len(rs.active) == 0 {
 		return dst
 	}
-	env, _ := rs.envs.Get().(*lang.Env)
-	if env == nil {
-		env = lang.NewEnv()
+	if rs.index == nil {
+		return rs.matchInTurn(dst, cb, pair)
 	}
-	var v lang.Vars
-	FillVars(&v, cb, pair)
-	env.Set(&v)
-	for _, r := range rs.active {
-		matched, err := r.condition.Eval(env)
-		if err != nil {
+	s, _ := rs.searches.Get().(*search)
+	if s == nil {
+		s = &search{}
+	}
+	texts, numbers := rs.index.Needs()
+	lang.FillEvent(&s.event, cb, pair, texts, numbers)
+	s.hits = rs.index.Find(s.hits[:0], &s.event, &s.scratch)
+	if len(s.hits) > 0 {
+		dst = rs.decide(dst, s, cb, pair)
+	}
+	rs.searches.Put(s)
+	return dst
+}
+
+// decide makes matches of the hits, evaluating those that the index is not sure of.
+func (rs *RuleSet) decide(dst []Match, s *search, cb *callback.Callback, pair int) []Match {
+	set := false // the environment of byte code is set
+	for _, hit := range s.hits {
+		r := rs.active[hit.Rule]
+		if hit.Sure {
+			dst = append(dst, Match{Rule: r})
+			continue // the last hit, where it stops
+		}
+		if !set {
+			set = true
+			s.set(cb, pair)
+		}
+		matched, err := r.condition.Eval(s.env)
+		switch {
+		case err != nil:
 			dst = append(dst, Match{Rule: r, Err: err})
-			continue
+		case matched:
+			dst = append(dst, Match{Rule: r})
+			if r.stops() {
+				return dst
+			}
 		}
-		if !matched {
-			continue
+	}
+	return dst
+}
+
+// matchInTurn evaluates every rule: for a set of WithLists, which lives for a few pairs, an index would cost more than it saves.
+func (rs *RuleSet) matchInTurn(dst []Match, cb *callback.Callback, pair int) []Match {
+	var s search
+	s.set(cb, pair)
+	for _, r := range rs.active {
+		matched, err := r.condition.Eval(s.env)
+		if matched || err != nil {
+			dst = append(dst, Match{Rule: r, Err: err})
 		}
-		dst = append(dst, Match{Rule: r})
-		if r.Stop && !r.Shadow {
+		if matched && r.stops() {
 			break
 		}
 	}
-	rs.envs.Put(env)
 	return dst
 }
+
+func (s *search) set(cb *callback.Callback, pair int) {
+	if s.env == nil {
+		s.env = lang.NewEnv()
+	}
+	var v lang.Vars
+	FillVars(&v, cb, pair)
+	s.env.Set(&v)
+}
+
+// stops tells that later rules don't see a pair that this one matched.
+func (r *Rule) stops() bool { return r.Stop && !r.Shadow }
 
 // Explain evaluates the rule's condition part by part for one pair, whether the rule is enabled or not.
 func (r *Rule) Explain(cb *callback.Callback, pair int) []lang.Part {

@@ -17,13 +17,13 @@ type File struct {
 	Path string // absolute: what relative paths in it are relative to; "" for a text that is no file
 
 	rel     string // slash path below the rules folder
-	data    []byte
 	sum     [sha256.Size]byte
 	syntax  Problems // what the document itself has wrong
 	dec     *strictyaml.Decoder
 	lists   []listDef
 	actions []actionDef
 	rules   []ruleDef
+	carried *carried // instead of all that the text would give
 }
 
 // listDef is a list as it is written: values, or the file that holds them.
@@ -63,7 +63,7 @@ type actionRef struct {
 // Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
 // report what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
-	f := &File{Name: name, data: data, sum: sha256.Sum256(data)}
+	f := &File{Name: name, sum: sha256.Sum256(data)}
 	if len(data) == 0 {
 		return nil, Problems{{File: name, Line: 1, Column: 1,
 			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
@@ -84,7 +84,31 @@ func Parse(name string, data []byte) (*File, error) {
 	if ps, _ := f.problems(); len(ps) > 0 {
 		return f, ps
 	}
+	f.slim()
 	return f, nil
+}
+
+// slim lets go of the document's tree, which takes some 25 times as much memory as its text. What was found in it holds nodes of
+// its own. (Where there are problems it stays: they are known by their nodes.)
+func (f *File) slim() {
+	f.dec.Doc.Root = nil
+	for i := range f.rules {
+		def := &f.rules[i]
+		def.node, def.at, def.nameAt = bare(def.node), bare(def.at), bare(def.nameAt)
+		for j := range def.actions {
+			if ref := &def.actions[j]; ref.inline == nil {
+				ref.at = bare(ref.at)
+			}
+		}
+	}
+}
+
+// bare is a node without what is below it.
+func bare(n *yaml.Node) *yaml.Node {
+	if n == nil {
+		return nil
+	}
+	return &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
 }
 
 // problems gives what was found so far: errors and warnings.

@@ -15,6 +15,7 @@ type Permit struct {
 	DenyEnv       []string // variables that may not be used, whatever Env says
 	Files         []string // folders; files below the rules folder may always be used
 	IgnoreSecrets bool     // put a placeholder for every secret: for check --secrets ignore
+	SecretsOf     string   // where not empty, put a placeholder for every secret but those of the action of this name
 }
 
 // reader reads the files that rules files name, each once, so that a set is made of one state of each.

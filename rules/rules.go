@@ -12,6 +12,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -28,13 +29,15 @@ type RuleSet struct {
 	Rules    []*Rule // in order
 	Warnings Problems
 
-	active    []*Rule // the enabled ones, in order
+	active    []*Rule          // the enabled ones, in order
+	index     *pairindex.Index // of the active ones
 	byName    map[string]*Rule
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
 	lists     map[string]*list
-	inputs    []string  // absolute paths of list files, secrets and files that actions read
-	envs      sync.Pool // of *lang.Env, so that matching allocates nothing
+	carried   map[string]*carried // what the next set may take over, by path
+	inputs    []string            // absolute paths of list files, secrets and files that actions read
+	searches  sync.Pool           // of *search, so that matching allocates nothing
 }
 
 // Rule is one compiled rule.
@@ -49,8 +52,10 @@ type Rule struct {
 	Enabled     bool
 	Shadow      bool
 	Labels      map[string]string
+	FoundBy     string // how the index finds it, such as "equality on From_Account"
 
 	condition *lang.Condition
+	at        place // of the condition's value
 }
 
 // Action gives a configured action by name.

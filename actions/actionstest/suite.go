@@ -176,14 +176,14 @@ func (s *suite) survivesHostility(t *testing.T, good string) {
 		return nil, errors.New("connection refused")
 	}
 	instance := s.build(t, good, env)
-	deliveries := append(HostileDeliveries(), Delivery())
 	ctx, cancel := context.WithTimeout(t.Context(), tooLong)
 	defer cancel()
 	s.within(t, tooLong, func() {
 		var wg sync.WaitGroup
 		for range concurrent {
 			wg.Go(func() {
-				for _, d := range deliveries {
+				// Its own, so that an action that changes one is found by that, not by a data race.
+				for _, d := range append(HostileDeliveries(), Delivery()) {
 					s.attempt(t, ctx, instance, d)
 				}
 			})

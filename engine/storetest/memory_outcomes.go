@@ -47,12 +47,12 @@ func (m *Memory) DeadLetter(ctx context.Context, delivery string) (*engine.DeadL
 }
 
 // Exhume implements engine.Store.
-func (m *Memory) Exhume(ctx context.Context, delivery string) error {
+func (m *Memory) Exhume(ctx context.Context, d *engine.DeadLetter) error {
 	return m.write(ctx, "exhume", func() error {
-		if _, ok := m.data.dead[delivery]; !ok {
+		if have := m.data.dead[d.Job.ID]; have == nil || have.Parks != d.Parks || !have.At.Equal(d.At) {
 			return engine.ErrNotFound
 		}
-		delete(m.data.dead, delivery)
+		delete(m.data.dead, d.Job.ID)
 		return nil
 	})
 }
@@ -120,26 +120,13 @@ func (m *Memory) Settled(ctx context.Context, since time.Time) (*engine.Settled,
 	if m.closed {
 		return nil, engine.ErrClosed
 	}
-	s := &engine.Settled{
-		Matched: make(map[engine.PackIndex]*engine.Matched),
-		Parks:   make(map[string]int),
-		Final:   make(map[string]bool),
-		Dead:    make(map[string]*engine.DeadLetter),
-	}
+	s := engine.NewSettled()
 	for _, p := range m.data.events {
 		if p.Stored.Before(since) {
 			continue
 		}
-		for _, e := range p.Events {
-			if e.Matched != nil {
-				s.Matched[engine.PackIndex{Seq: e.Matched.Seq, Index: e.Matched.Index}] = e.Matched
-			}
-			if e.Ended != nil {
-				s.Parks[e.Ended.Delivery] = max(s.Parks[e.Ended.Delivery], e.Ended.Parks)
-				if e.Ended.Outcome == engine.OutcomeDone || e.Ended.Outcome == engine.OutcomeDead {
-					s.Final[e.Ended.Delivery] = true
-				}
-			}
+		for i := range p.Events {
+			s.Add(&p.Events[i])
 		}
 	}
 	for _, b := range m.data.bundles {

@@ -138,11 +138,14 @@ func testDeadLetters(t *testing.T, o Opener) {
 	if d, err := s.DeadLetter(ctx, "a"); err != nil || !reflect.DeepEqual(d, letter("a", "second")) {
 		t.Errorf("got\n%+v, %v\nwant\n%+v", d, err, letter("a", "second"))
 	}
-	must(t, s.Exhume(ctx, "a"))
+	if err := s.Exhume(ctx, &engine.DeadLetter{Parked: parked("a", at), At: at.Add(-time.Second)}); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("exhuming a letter that another has replaced: %v", err)
+	}
+	must(t, s.Exhume(ctx, letter("a", "second")))
 	if _, err := s.DeadLetter(ctx, "a"); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("an exhumed letter: %v", err)
 	}
-	if err := s.Exhume(ctx, "a"); !errors.Is(err, engine.ErrNotFound) {
+	if err := s.Exhume(ctx, letter("a", "second")); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("exhuming twice: %v", err)
 	}
 	if _, err := s.DeadLetter(ctx, "b"); err != nil {
@@ -238,8 +241,8 @@ func testSettled(t *testing.T, o Opener) {
 	if got.Parks["retried"] != 5 || got.Parks["fired"] != 3 || got.Parks["dead"] != 1 {
 		t.Errorf("parks: %v", got.Parks)
 	}
-	if want := map[string]bool{"done": true, "dead": true}; !reflect.DeepEqual(got.Final, want) {
-		t.Errorf("final: %v", got.Final)
+	if want := map[string]int{"done": 1, "dead": 1}; !reflect.DeepEqual(got.Ends, want) {
+		t.Errorf("ended: %v", got.Ends)
 	}
 	if got.Dead["buried"] == nil || len(got.Dead) != 1 {
 		t.Errorf("dead: %v", got.Dead)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -23,6 +24,7 @@ type Status struct {
 	Rules   Rules   `json:"rules"`
 	Counts  Counts  `json:"counts"`
 	Store   any     `json:"store"`
+	History any     `json:"history,omitempty"` // how far the read model is
 	Actions any     `json:"actions,omitempty"` // of the actions that had something to do
 }
 
@@ -92,6 +94,8 @@ type Readiness struct {
 
 // Options is what the admin port shows and does.
 type Options struct {
+	Workbench Workbench // answers what people try on the running rules
+
 	Token    func() string // the bearer token of the moment; "" for none
 	Hosts    []string      // Host headers that are answered where there is no token, besides loopback names
 	Gatherer prometheus.Gatherer
@@ -101,6 +105,12 @@ type Options struct {
 	// strictyaml.Problems where the files are at fault.
 	Reload func(ctx context.Context) (Rules, error)
 	Logger *zap.Logger
+
+	// What deliveries, callbacks and rules are shown from; without an Engine none are.
+	Engine  *engine.Engine
+	History *history.History
+	Journal Journal
+	Feed    *Feed
 }
 
 // apiTimeout bounds one request of the API; a reload of very many files takes longest.
@@ -112,9 +122,13 @@ func New(o Options) http.Handler {
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
+	newWorkbench(o.Workbench).handle(guarded)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
+	if o.Engine != nil {
+		a.handleEngine(guarded)
+	}
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 	})

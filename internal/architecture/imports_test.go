@@ -18,13 +18,14 @@ const module = "github.com/aftermath-rules/aftermath/"
 // import it. Packages of one layer don't import each other, except where allowed says so.
 var layers = [][]string{
 	{"internal/nearword"},
-	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard"},
+	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex"},
 	{"internal/lang"},
 	{"actions"},
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},
-	{"rules"},
+	{"rules", "internal/adminclient"},
+	{"internal/ruletest", "internal/explain", "internal/backtest", "internal/trial"},
 	{"engine"},
-	{"engine/storetest"},
+	{"engine/storetest", "internal/history"},
 	{"internal/config", "internal/jetstream", "internal/admin"},
 	{"cmd"},
 	{"cmd/aftermath"},

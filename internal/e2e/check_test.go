@@ -138,7 +138,7 @@ func TestCheckConfigurationAsPath(t *testing.T) {
 
 // Each command has help with an example, and a wrong command line is exit code 2.
 func TestCommandLine(t *testing.T) {
-	for _, cmd := range []string{"serve", "check", "send", "schema", "version", "completion"} {
+	for _, cmd := range []string{"serve", "check", "test", "explain", "backtest", "actions", "send", "schema", "version", "completion"} {
 		code, out, _ := aftermath(t, t.TempDir(), nil, cmd, "--help")
 		if code != 0 || !strings.Contains(out, "Example") || !strings.Contains(out, "aftermath "+cmd) {
 			t.Errorf("%s --help: exit %d\n%s", cmd, code, out)

@@ -169,6 +169,9 @@ func TestExamples(t *testing.T) {
 				if code, out, errs := aftermath(t, dir, nil, "check", "--secrets", "ignore"); code != 0 {
 					t.Errorf("check: exit code %d\n%s%s", code, out, errs)
 				}
+				if code, out, errs := aftermath(t, dir, nil, "test", "-c", "aftermath.yaml"); code != 0 {
+					t.Errorf("test: exit code %d\n%s%s", code, out, errs)
+				}
 			}
 			all, err := filepath.Glob(filepath.Join(dir, "rules/*.yaml"))
 			if err != nil || len(all) == 0 {
@@ -178,6 +181,8 @@ func TestExamples(t *testing.T) {
 				kind := "rules"
 				if filepath.Base(file) == "aftermath.yaml" {
 					kind = "config"
+				} else if strings.HasSuffix(file, "_test.yaml") {
+					kind = "tests"
 				} else if filepath.Base(dir) == "extension" {
 					continue
 				}

@@ -258,9 +258,14 @@ type status struct {
 
 func (s *server) request(method, path string) (int, []byte) {
 	s.t.Helper()
+	return s.send(method, path, "")
+}
+
+func (s *server) send(method, path, body string) (int, []byte) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.admin+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, s.admin+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -272,11 +277,11 @@ func (s *server) request(method, path string) (int, []byte) {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return resp.StatusCode, body
+	return resp.StatusCode, answer
 }
 
 func (s *server) status() status {

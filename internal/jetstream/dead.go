@@ -100,22 +100,29 @@ func (s *Store) deadMessage(ctx context.Context, delivery string) (*stored, erro
 	return &stored{seq: m.Sequence, subject: m.Subject, at: m.Time, data: m.Data}, nil
 }
 
-// Exhume implements engine.Store.
-func (s *Store) Exhume(ctx context.Context, delivery string) error {
-	m, err := s.deadMessage(ctx, delivery)
+// Exhume implements engine.Store. It deletes the very message it has looked at, so that it never takes one that came meanwhile.
+func (s *Store) Exhume(ctx context.Context, d *engine.DeadLetter) error {
+	m, err := s.deadMessage(ctx, d.Job.ID)
 	if err != nil {
 		return err
+	}
+	have, err := decodeDead(m)
+	if err != nil {
+		return err
+	}
+	if have.Parks != d.Parks || !have.At.Equal(d.At) {
+		return engine.ErrNotFound
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiDeadline)
 	defer cancel()
 	err = s.session().dead.DeleteMsg(ctx, m.seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		if _, again := s.deadMessage(ctx, delivery); errors.Is(again, engine.ErrNotFound) {
+		if again, getErr := s.deadMessage(ctx, d.Job.ID); errors.Is(getErr, engine.ErrNotFound) || getErr == nil && again.seq != m.seq {
 			return engine.ErrNotFound // another was faster
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("dead letter %s: %w", delivery, err)
+		return fmt.Errorf("dead letter %s: %w", d.Job.ID, err)
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func (s *Store) StopServer() {
 // PurgeNow takes away what is older than is kept.
 func (s *Store) PurgeNow() { s.wantPurge() }
 
+// Purge is PurgeNow, and returns when it is done.
+func (s *Store) Purge(ctx context.Context) error { return s.purge(ctx) }
+
 // StreamDir is the folder of a stream of the embedded server.
 func StreamDir(dir, stream string) string { return streamDir(&Options{Dir: dir}, "aftermath_"+stream) }
 

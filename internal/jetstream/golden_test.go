@@ -207,7 +207,7 @@ func goldenOutcomes(t *testing.T, ctx context.Context, s *jetstream.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(st.Parks) != "map[d1:0 d2:3 d3:3]" || !st.Final["d1"] || st.Matched[engine.PackIndex{Seq: 1}] == nil || st.Dead["d1"] == nil {
+	if fmt.Sprint(st.Parks) != "map[d1:0 d2:3 d3:3]" || !st.Ended("d1", 0) || st.Matched[engine.PackIndex{Seq: 1}] == nil || st.Dead["d1"] == nil {
 		t.Errorf("settled %+v", st)
 	}
 	for q, err := range s.QuarantinedPackets(ctx) {

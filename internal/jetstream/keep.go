@@ -124,7 +124,11 @@ func (s *Store) purgeAccept(ctx context.Context) error {
 
 func (s *Store) purgeOutcomes(ctx context.Context) error {
 	ss := s.session()
-	before, first, err := ss.oldest(ctx, ss.outcomes, s.o.Now().Add(-s.o.Keep.Deliveries))
+	at, err := s.oldestOpen(ctx, ss, s.o.Now().Add(-s.o.Keep.Deliveries))
+	if err != nil {
+		return err
+	}
+	before, first, err := ss.oldest(ctx, ss.outcomes, at)
 	if err != nil || before <= first {
 		return err
 	}
@@ -142,6 +146,40 @@ func (s *Store) purgeOutcomes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// oldestOpen gives the time, or an earlier one where something that is not handled yet is older: when that is read again, what was
+// recorded of it is asked for.
+func (s *Store) oldestOpen(ctx context.Context, ss *session, at time.Time) (time.Time, error) {
+	cons, err := ss.readPacks.Info(ctx)
+	if err != nil {
+		return at, err
+	}
+	later, err := ss.later.Info(ctx)
+	if err != nil {
+		return at, err
+	}
+	if later.State.Msgs > 0 {
+		at = earlier(at, later.State.FirstTime.Add(-skew))
+	}
+	if cons.NumPending+uint64(cons.NumAckPending) == 0 {
+		return at, nil
+	}
+	_, err = ss.getBatch(ctx, acceptStream, &getRequest{Seq: cons.AckFloor.Stream + 1, NextFor: ">", Batch: 1}, func(m *stored) error {
+		at = earlier(at, m.at.Add(-skew))
+		return nil
+	})
+	if errors.Is(err, errNoMessage) {
+		err = nil
+	}
+	return at, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // oldest gives the first sequence number that is to be kept, by age and by room, and the first that there is.

@@ -191,12 +191,7 @@ func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, 
 	if err := s.isOpen(ctx); err != nil {
 		return nil, err
 	}
-	out := &engine.Settled{
-		Matched: make(map[engine.PackIndex]*engine.Matched),
-		Parks:   make(map[string]int),
-		Final:   make(map[string]bool),
-		Dead:    make(map[string]*engine.DeadLetter),
-	}
+	out := engine.NewSettled()
 	from := scanFrom{since: since.Add(-skew).UTC()}
 	ss := s.session()
 	// In the order in which a delivery goes, so that what moves on meanwhile is seen at least once: parked, ended, dead.
@@ -219,8 +214,8 @@ func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, 
 			s.damaged(outcomesStream, m.seq, err)
 			return nil
 		}
-		for _, e := range p.Events {
-			settle(out, &e)
+		for i := range p.Events {
+			out.Add(&p.Events[i])
 		}
 		return nil
 	}); err != nil {
@@ -235,16 +230,4 @@ func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, 
 		out.Dead[d.Job.ID] = d
 		return nil
 	})
-}
-
-func settle(out *engine.Settled, e *engine.Event) {
-	if m := e.Matched; m != nil {
-		out.Matched[engine.PackIndex{Seq: m.Seq, Index: m.Index}] = m
-	}
-	if d := e.Ended; d != nil {
-		out.Parks[d.Delivery] = max(out.Parks[d.Delivery], d.Parks)
-		if d.Outcome == engine.OutcomeDone || d.Outcome == engine.OutcomeDead {
-			out.Final[d.Delivery] = true
-		}
-	}
 }

@@ -1,17 +1,21 @@
 package lang
 
 import (
-	"sync"
+	"sync/atomic"
 
-	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
 )
 
-// Condition is a compiled condition. It is immutable and safe for concurrent use.
+// Condition is a checked condition. It is immutable and safe for concurrent use. Its byte code is made when it is first needed:
+// of a hundred thousand conditions that an index serves, most never are.
 type Condition struct {
-	source string
-	scope  *Scope
-	*compiled
-	envs *sync.Pool // of *Env, for Match
+	source  string
+	scope   *Scope
+	lists   []string
+	formula pairindex.Formula
+	program atomic.Pointer[vm.Program]
 }
 
 // CompileCondition parses and type-checks src. The errors are all that could be found, each at its offset.
@@ -19,11 +23,26 @@ func CompileCondition(src string, s *Scope) (*Condition, []*Error) {
 	if s == nil {
 		s = &Scope{}
 	}
-	compiled, errs := compile(src, s, false)
+	checked, errs := check(src, s, false)
 	if errs != nil {
 		return nil, errs
 	}
-	return &Condition{source: src, scope: s, compiled: compiled, envs: &sync.Pool{New: func() any { return NewEnv() }}}, nil
+	c := &Condition{source: src, scope: s, lists: checked.lists}
+	c.formula = (&planner{lists: s.Lists}).formula(checked.Node)
+	return c, nil
+}
+
+// In gives the condition as compiled in another scope, and false where one of its lists is not the same there. What was compiled
+// already is not compiled again, and nothing of the first scope is held on to.
+func (c *Condition) In(s *Scope) (*Condition, bool) {
+	for _, name := range c.lists {
+		if list := s.Lists[name]; list == nil || list != c.scope.Lists[name] {
+			return nil, false
+		}
+	}
+	moved := &Condition{source: c.source, scope: s, lists: c.lists, formula: c.formula}
+	moved.program.Store(c.program.Load())
+	return moved, true
 }
 
 // Eval evaluates the condition over what env was set to. An error (int of what is no number, a division by zero) is an *Error
@@ -32,30 +51,47 @@ func (c *Condition) Eval(env *Env) (bool, error) {
 	if value, ok := c.Constant(); ok {
 		return value, nil
 	}
-	value, err := env.run(c.program, c.source)
+	program := c.program.Load()
+	if program == nil {
+		var err *Error
+		if program, err = c.compile(); err != nil {
+			return false, err
+		}
+	}
+	value, err := env.run(program, c.source)
 	if err != nil {
 		return false, err
 	}
 	return value.(bool), nil
 }
 
+// compile makes the byte code. The source is read again for it, since its tree takes some twenty times as much memory.
+func (c *Condition) compile() (*vm.Program, *Error) {
+	checked, errs := check(c.source, c.scope, false)
+	if errs != nil {
+		return nil, errs[0]
+	}
+	program, err := checked.program(c.source, c.scope, false)
+	if err != nil {
+		return nil, err
+	}
+	c.program.Store(program)
+	return program, nil
+}
+
 // Match evaluates the condition for one pair, as Eval does. To evaluate many conditions for a pair, set an Env once.
 func (c *Condition) Match(v *Vars) (bool, error) {
-	env := c.envs.Get().(*Env)
-	defer c.envs.Put(env)
+	env, _ := c.scope.envs.Get().(*Env)
+	if env == nil {
+		env = NewEnv()
+	}
+	defer c.scope.envs.Put(env)
 	env.Set(v)
 	return c.Eval(env)
 }
 
 // Constant tells that the condition gives the same value for every pair, and which.
-func (c *Condition) Constant() (value, ok bool) {
-	b, ok := c.tree.(*ast.BoolNode)
-	return ok && b.Value, ok
-}
+func (c *Condition) Constant() (value, ok bool) { return c.formula.Constant() }
 
 // Lists names the lists that the condition uses, sorted.
 func (c *Condition) Lists() []string { return c.lists }
-
-// Node is the checked and optimised tree, for an index to plan on: read it, don't write to it. Lists are identifiers right of
-// in, arrays of strings constants of type map[string]struct{}, and the method of a time the call of a function "Time.Hour".
-func (c *Condition) Node() ast.Node { return c.tree }

@@ -21,6 +21,7 @@ type Part struct {
 // Explain evaluates the condition part by part, the whole first, then depth first in source order. Parts are what && and ||
 // join, comparisons, calls, arithmetic and names; what is written out is none. The first part's value and error are Match's.
 func (c *Condition) Explain(v *Vars) []Part {
+	matched, failed := c.Match(v) // which may compile, and that takes the scope's lock
 	c.scope.mu.Lock()
 	defer c.scope.mu.Unlock()
 	config := c.scope.config(true) // like the condition's, but a part may give anything
@@ -36,8 +37,8 @@ func (c *Condition) Explain(v *Vars) []Part {
 	}
 	root := &x.parts[0]
 	root.Source, root.Value, root.Error = c.source, nil, ""
-	if matched, err := c.Match(v); err != nil {
-		root.Error = err.Error()
+	if failed != nil {
+		root.Error = failed.Error()
 	} else {
 		root.Value = matched
 	}

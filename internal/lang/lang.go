@@ -57,29 +57,10 @@ type Scope struct {
 	Lists map[string]*List
 
 	mu        sync.Mutex // held while compiling: the type checker's cache is not safe for concurrent use
+	envs      sync.Pool  // of *Env, for conditions
 	condition *conf.Config
 	template  *conf.Config
 }
-
-// List is an immutable named set of strings.
-type List struct {
-	set map[string]struct{}
-}
-
-// NewList makes a list of the values.
-func NewList(values []string) *List {
-	l := &List{set: make(map[string]struct{}, len(values))}
-	for _, v := range values {
-		l.set[v] = struct{}{}
-	}
-	return l
-}
-
-// Has tells whether s is in the list.
-func (l *List) Has(s string) bool { _, ok := l.set[s]; return ok }
-
-// Len is the number of distinct values.
-func (l *List) Len() int { return len(l.set) }
 
 var listName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 

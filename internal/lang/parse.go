@@ -17,18 +17,14 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// compiled is what a source text becomes.
-type compiled struct {
-	tree    ast.Node // checked and optimised; lists are still names, and matches, cidr and the like still calls
-	program *vm.Program
-	lists   []string
+// checked is what a source text becomes before it is byte code.
+type checked struct {
+	*parser.Tree // optimised; lists are still names, and matches, cidr and the like still calls
+	lists        []string
 }
 
-// compile takes a source text the whole way: limits, syntax, allow-list, types, optimiser, byte code.
-func compile(src string, s *Scope, template bool) (c *compiled, errs []*Error) {
-	if s == nil {
-		s = &Scope{}
-	}
+// check takes a source text through limits, syntax, allow-list, types and optimiser.
+func check(src string, s *Scope, template bool) (c *checked, errs []*Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
@@ -44,13 +40,25 @@ func compile(src string, s *Scope, template bool) (c *compiled, errs []*Error) {
 	if err := optimize(src, tree, s, config); err != nil {
 		return nil, []*Error{err}
 	}
-	lowered := *tree
-	lowered.Node = (&lowering{lists: s.Lists}).node(tree.Node)
-	program, err := compiler.Compile(&lowered, config)
+	return &checked{tree, lists}, nil
+}
+
+// program makes the byte code of what was checked.
+func (c *checked) program(src string, s *Scope, template bool) (p *vm.Program, wrong *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			p, wrong = nil, &Error{0, fmt.Sprintf("this cannot be compiled: %v", r)}
+		}
+	}()
+	lowered := *c.Tree
+	lowered.Node = (&lowering{lists: s.Lists}).node(c.Node)
+	p, err := compiler.Compile(&lowered, s.config(template))
 	if err != nil {
-		return nil, []*Error{reword(src, err)}
+		return nil, reword(src, err)
 	}
-	return &compiled{tree.Node, program, lists}, nil
+	return p, nil
 }
 
 // optimize folds what does not depend on a pair. The caller holds the scope's lock.

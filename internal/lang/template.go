@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/expr-lang/expr/vm"
 )
 
 // Template is a text with {{ expressions }}: compiled, type-checked and immutable.
@@ -41,10 +43,11 @@ func (k Kind) String() string {
 
 // Program is the compiled expression of a segment. It is immutable and safe for concurrent use.
 type Program struct {
-	source string
-	kind   Kind
-	*compiled
-	envs *sync.Pool // of *Env
+	source  string
+	kind    Kind
+	program *vm.Program
+	lists   []string
+	envs    *sync.Pool // of *Env
 }
 
 // Kind is the type of what Eval gives.
@@ -101,19 +104,26 @@ func CompileTemplate(src string, s *Scope) (*Template, []*Error) {
 }
 
 func compileProgram(src string, s *Scope) (*Program, []*Error) {
-	c, errs := compile(src, s, true)
+	c, errs := check(src, s, true)
 	if errs != nil {
 		return nil, errs
 	}
-	kind := kindOf(c.tree.Type())
+	kind := kindOf(c.Node.Type())
 	if kind == 0 {
-		return nil, []*Error{{firstWord(src), fmt.Sprintf("this gives %s; a template gives a string, number, bool or time", typeOf(c.tree.Type()))}}
+		return nil, []*Error{{firstWord(src), fmt.Sprintf("this gives %s; a template gives a string, number, bool or time", typeOf(c.Node.Type()))}}
 	}
-	return &Program{source: src, kind: kind, compiled: c}, nil
+	program, err := c.program(src, s, true)
+	if err != nil {
+		return nil, []*Error{err}
+	}
+	return &Program{source: src, kind: kind, program: program, lists: c.lists}, nil
 }
 
 func kindOf(t reflect.Type) Kind {
-	if t == timeType {
+	switch t {
+	case nil:
+		return 0
+	case timeType:
 		return Time
 	}
 	switch t.Kind() {

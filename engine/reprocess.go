@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/callback"
+)
+
+// ReprocessOptions say what is run through the rules again.
+type ReprocessOptions struct {
+	Since       time.Time // callbacks that were received from then
+	Until       time.Time // and before then; zero: up to now
+	Quarantined bool      // the sound pairs of quarantined packets instead of stored callbacks
+	Force       bool      // make deliveries anew, under new ids, that exist already
+}
+
+// Reprocessed says what came of it.
+type Reprocessed struct {
+	Run       string `json:"run"`       // its name: what Force made has it in its data
+	Callbacks int    `json:"callbacks"` // that were run through the rules
+	Pairs     int    `json:"pairs"`
+	Matches   int    `json:"matches"` // shadow rules' apart
+	Made      int    `json:"made"`    // deliveries
+	Existing  int    `json:"existing"`
+	Waiting   int    `json:"waiting"` // callbacks left out, since today's rules have yet to see them anyway
+	Unknown   int    `json:"unknown"` // callbacks left out, since what was made of them is kept no more
+	Unread    int    `json:"unread"`  // callbacks and packets that could not be read, or that had no sound pair
+}
+
+// ErrReprocessing says that one is under way.
+var ErrReprocessing = errors.New("callbacks are being reprocessed already")
+
+// ErrNoRules says that no rule set runs.
+var ErrNoRules = errors.New("no rule set runs")
+
+// Reprocess runs stored callbacks through the rules of today, and makes the deliveries that do not exist yet, or with Force all
+// of them anew. Where it ends early, what it made stays, and running it again skips that. One runs at a time. progress is told now
+// and then how far it is.
+func (e *Engine) Reprocess(ctx context.Context, o ReprocessOptions, progress func(Reprocessed)) (Reprocessed, error) {
+	if !e.reprocessing.TryLock() {
+		return Reprocessed{}, ErrReprocessing
+	}
+	defer e.reprocessing.Unlock()
+	rs := e.set.Load()
+	if rs == nil {
+		return Reprocessed{}, ErrNoRules
+	}
+	r := &reprocessing{e: e, o: o, m: &matcher{e: e}, progress: progress, Reprocessed: Reprocessed{Run: newRun()}}
+	err := r.learn(ctx)
+	if err == nil && o.Quarantined {
+		err = r.quarantined(ctx)
+	} else if err == nil {
+		err = r.stored(ctx)
+	}
+	if err == nil {
+		err = r.make(ctx)
+	}
+	return r.Reprocessed, err
+}
+
+// reprocessing is one under way.
+type reprocessing struct {
+	Reprocessed
+	e        *Engine
+	o        ReprocessOptions
+	m        *matcher
+	progress func(Reprocessed)
+
+	from    time.Time          // what was made of callbacks is known from then on
+	handled map[PackIndex]bool // callbacks that the rules have seen
+	exist   map[[16]byte]bool  // deliveries, by id
+	jobs    []Parked           // to be made
+}
+
+func (r *reprocessing) fits(at time.Time) bool {
+	return !at.Before(r.o.Since) && (r.o.Until.IsZero() || at.Before(r.o.Until))
+}
+
+// learn reads what was made of the callbacks in question.
+func (r *reprocessing) learn(ctx context.Context) error {
+	r.handled, r.exist = make(map[PackIndex]bool), make(map[[16]byte]bool)
+	first := true
+	for p, err := range r.e.Store.Events(ctx, 0) {
+		if err != nil {
+			return fmt.Errorf("reading what was made of the callbacks: %w", err)
+		}
+		if first && p.Seq > 1 {
+			r.from = p.Stored // older ones are gone
+		}
+		first = false
+		for i := range p.Events {
+			r.note(&p.Events[i])
+		}
+	}
+	return nil
+}
+
+func (r *reprocessing) note(ev *Event) {
+	if c := ev.Matched; c != nil && r.fits(c.Received) {
+		r.handled[PackIndex{c.Seq, c.Index}] = true
+		for i := range c.Deliveries {
+			r.exist[idKey(c.Deliveries[i].ID)] = true
+		}
+	}
+	if ev.Made != nil {
+		r.exist[idKey(ev.Made.Job.ID)] = true
+	}
+}
+
+// idKey is a delivery's id in half the space.
+func idKey(id string) (k [16]byte) {
+	if b, err := hex.DecodeString(id); err == nil {
+		copy(k[:], b)
+	}
+	return k
+}
+
+func (r *reprocessing) stored(ctx context.Context) error {
+	for p, err := range r.e.Store.Journal(ctx, r.o.Since) {
+		if err != nil {
+			return fmt.Errorf("reading the journal: %w", err)
+		}
+		for i := range p.Records {
+			rec := &p.Records[i]
+			switch {
+			case rec.Repeat || !r.fits(rec.Received):
+				continue
+			case !r.handled[PackIndex{p.Seq, i}] && rec.Received.Before(r.from):
+				r.Unknown++
+				continue
+			case !r.handled[PackIndex{p.Seq, i}]:
+				r.Waiting++
+				continue
+			}
+			if err := r.callback(ctx, p, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reprocessing) quarantined(ctx context.Context) error {
+	for q, err := range r.e.Store.QuarantinedPackets(ctx) {
+		if err != nil {
+			return fmt.Errorf("reading the quarantine: %w", err)
+		}
+		if !r.fits(q.At) {
+			continue
+		}
+		body, ok := q.sound()
+		if !ok {
+			r.Unread++
+			continue
+		}
+		p := &Pack{Records: []Record{{Key: q.key(), Received: q.At, Query: q.Query, Body: body}}}
+		if err := r.callback(ctx, p, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ID names a quarantined packet.
+func (q *Quarantined) ID() string { return callbackID(q.key(), q.At) }
+
+func (q *Quarantined) key() Key {
+	d := newDigest(nil)
+	d.text("quarantined")
+	d.text(q.Query)
+	return d.key(q.Body)
+}
+
+// sound gives a packet of the sound pairs alone; false where there are none.
+func (q *Quarantined) sound() ([]byte, bool) {
+	type pair struct{ From_Account, To_Account string }
+	var list []pair
+	for _, p := range callback.SoundPairs(q.Body) {
+		list = append(list, pair{p.From, p.To})
+	}
+	body, err := json.Marshal(map[string]any{"CallbackCommand": callback.Command, "PairList": list})
+	return body, err == nil && len(list) > 0
+}
+
+// callback runs one through the rules.
+func (r *reprocessing) callback(ctx context.Context, p *Pack, i int) error {
+	c := r.m.match(r.e.set.Load(), p, i)
+	if c.Error != "" {
+		r.Unread++
+		return nil
+	}
+	r.Callbacks++
+	r.Pairs += c.Pairs
+	for _, hit := range c.Matches {
+		if !hit.Shadow {
+			r.Matches++
+		}
+	}
+	for _, job := range c.Deliveries {
+		if r.o.Force {
+			job.Reprocess = r.Run
+			job.ID = deliveryID(job.Callback, job.PairIndex, job.Rule, job.Action, r.Run)
+		}
+		if r.exist[idKey(job.ID)] {
+			r.Existing++
+			continue
+		}
+		r.exist[idKey(job.ID)] = true
+		r.jobs = append(r.jobs, Parked{Job: job, Due: time.Now().UTC(), Order: OrderMake})
+	}
+	if len(r.jobs) >= maxOrders {
+		return r.make(ctx)
+	}
+	return nil
+}
+
+// make makes the deliveries that were gathered.
+func (r *reprocessing) make(ctx context.Context) error {
+	for len(r.jobs) > 0 {
+		n := min(len(r.jobs), maxOrders)
+		if _, err := r.e.order(ctx, r.jobs[:n]); err != nil {
+			return fmt.Errorf("storing deliveries: %w", err)
+		}
+		r.Made += n
+		r.jobs = r.jobs[n:]
+	}
+	r.progress(r.Reprocessed)
+	return nil
+}

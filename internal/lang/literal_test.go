@@ -1,0 +1,108 @@
+package lang
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"testing"
+
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
+)
+
+// What a pattern's matches must have in them, as an index is told it.
+func TestLiteralsOfPatterns(t *testing.T) {
+	tests := []struct{ pattern, want string }{
+		{`^vip_`, "prefix vip_"},
+		{`\Avip_[0-9]+`, "prefix vip_"},
+		{`_x$`, "suffix _x"},
+		{`^alice$`, "equal alice"},
+		{`^(alice|bob)$`, "equal alice, equal bob"},
+		{`^alice|bob$`, "prefix alice, suffix bob"},
+		{`team7`, "part team7"},
+		{`(abc)+`, "part abc"},
+		{`^(abc)+$`, "prefix abc"}, // or suffix; not equal
+		{`(?i)vip`, "nothing"},
+		{`(?i)k`, "nothing"},
+		{`\x{FFFD}`, "nothing"},
+		{`(?m)^vip`, "part vip"},
+		{`(?m)vip$`, "part vip"},
+		{`abc?`, "part ab"},
+		{`(abc)?`, "nothing"},
+		{`a*`, "nothing"},
+		{``, "nothing"},
+		{`a|`, "nothing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.pattern, func(t *testing.T) {
+			re, err := syntax.Parse(tt.pattern, syntax.Perl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			pairindex.Build(1, func(int) pairindex.Rule {
+				return pairindex.Rule{Formula: literals{fromAccount}.within(re.Simplify())}
+			}, pairindex.Options{Found: func(_ int, by []pairindex.Atom, always bool) {
+				if always {
+					got = append(got, "nothing")
+				}
+				for _, a := range by {
+					kind := map[pairindex.Kind]string{pairindex.Equal: "equal", pairindex.Prefix: "prefix", pairindex.Suffix: "suffix", pairindex.Contains: "part"}[a.Kind]
+					got = append(got, kind+" "+a.Text)
+				}
+			}})
+			if s := strings.Join(got, ", "); s != tt.want {
+				t.Errorf("%s, want %s", s, tt.want)
+			}
+		})
+	}
+}
+
+// Whatever matches a pattern has its literals.
+func FuzzLiterals(f *testing.F) {
+	f.Add(`^(a|bc)+d$`, "abcd")
+	f.Add(`(?i)K`, "\u212a")
+	f.Add(`\x{FFFD}b`, "\xffb")
+	f.Fuzz(func(t *testing.T, source, text string) {
+		parsed, err := syntax.Parse(source, syntax.Perl)
+		if err != nil || len(source) > 200 {
+			return
+		}
+		re, err := regexp.Compile(source)
+		if err != nil || !re.MatchString(text) {
+			return
+		}
+		x := pairindex.Build(1, func(int) pairindex.Rule {
+			return pairindex.Rule{Formula: literals{fromAccount}.within(parsed.Simplify())}
+		}, pairindex.Options{})
+		ev := pairindex.Event{}
+		ev.Texts[fromAccount] = text
+		if hits := x.Find(nil, &ev, &pairindex.Scratch{}); len(hits) != 1 {
+			t.Errorf("%q matches %q but lacks its literals", source, text)
+		}
+	})
+}
+
+// A list gives back what it was made of, in its order, however long its values are.
+func TestListHoldsItsValues(t *testing.T) {
+	values := []string{"", "a", "é", "\xff", "a\x00b", strings.Repeat("x", 127), strings.Repeat("x", 128), strings.Repeat("y", 70_000)}
+	for i := range 5000 {
+		values = append(values, fmt.Sprint("account_", i))
+	}
+	l := NewList(append(values, values...))
+	if l.Len() != len(values) {
+		t.Errorf("%d values, want %d", l.Len(), len(values))
+	}
+	i := 0
+	for v := range l.All {
+		if v != values[i] {
+			t.Fatalf("value %d is %q, want %q", i, v, values[i])
+		}
+		i++
+	}
+	for _, v := range values {
+		if !l.Has(v) || l.Has(v+"\x01") {
+			t.Fatalf("has %q: %v; %q: %v", v, l.Has(v), v+"\x01", l.Has(v+"\x01"))
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package pairindex
+
+import "slices"
+
+// Kind is what a test or an atom looks for.
+type Kind uint8
+
+// The kinds. The first eight can be atoms.
+const (
+	Equal    Kind = iota + 1 // the text is this
+	Prefix                   // the text begins with this
+	Suffix                   // the text ends with this
+	Contains                 // the text has this in it
+	InSet                    // the text is in the set
+	NumberIs                 // the number is this
+	AtLeast                  // the number is this or more
+	AtMost                   // the number is this or less
+
+	pattern     // a Matcher, on texts up to a limit
+	sameText    // two texts are equal
+	sameNumber  // two numbers are equal
+	lessNumber  // the first of two numbers is less
+	call        // a function of the event
+	opaque      // only the caller knows
+	constant    // number is 1 or 0
+	and         // of all that follow
+	or          // of all that follow
+	not         // of what follows
+	conditional // of three that follow
+)
+
+// Formula is a condition over an event. It is immutable.
+type Formula struct {
+	nodes []node // a tree, parents first
+}
+
+type node struct {
+	kind   Kind
+	field  uint8
+	other  uint8 // the second field
+	size   int32 // of the tree that begins here, in nodes
+	number int64
+	text   string
+	ref    any // a Set, a Matcher or a func(*Event) bool
+}
+
+func leaf(n node) Formula {
+	n.size = 1
+	return Formula{[]node{n}}
+}
+
+// Constant is true or false.
+func Constant(value bool) Formula {
+	n := node{kind: constant}
+	if value {
+		n.number = 1
+	}
+	return leaf(n)
+}
+
+// Text is a test of a kind from Equal to Contains.
+func Text(kind Kind, field uint8, text string) Formula {
+	if text == "" && kind != Equal {
+		return Constant(true)
+	}
+	return leaf(node{kind: kind, field: field, text: text})
+}
+
+// In tests that the text is in the set.
+func In(field uint8, set Set) Formula { return leaf(node{kind: InSet, field: field, ref: set}) }
+
+// Number is a test of a kind from NumberIs to AtMost.
+func Number(kind Kind, field uint8, k int64) Formula {
+	return leaf(node{kind: kind, field: field, number: k})
+}
+
+// Longer tests that the text has more than so many bytes.
+func Longer(field uint8, bytes int) Formula {
+	return Number(AtLeast, MaxNumbers+field, int64(bytes)+1)
+}
+
+// Pattern runs m on the text. It fails, which makes the rule a hit that is not sure, on texts of more than limit bytes.
+func Pattern(field uint8, limit int, m Matcher) Formula {
+	return leaf(node{kind: pattern, field: field, number: int64(limit), ref: m})
+}
+
+// SameText tests that two texts are equal.
+func SameText(a, b uint8) Formula { return leaf(node{kind: sameText, field: a, other: b}) }
+
+// SameNumber tests that two numbers are equal.
+func SameNumber(a, b uint8) Formula { return leaf(node{kind: sameNumber, field: a, other: b}) }
+
+// LessNumber tests that number a is less than number b.
+func LessNumber(a, b uint8) Formula { return leaf(node{kind: lessNumber, field: a, other: b}) }
+
+// Call is a test by a function, which cannot fail and keeps nothing of the event. numbers has a bit for each number that it uses.
+func Call(numbers uint32, f func(*Event) bool) Formula {
+	return leaf(node{kind: call, number: int64(numbers), ref: f})
+}
+
+// Opaque is a test that only the caller can do, and that may fail.
+func Opaque() Formula { return leaf(node{kind: opaque}) }
+
+func (f Formula) constant() (value, ok bool) {
+	ok = f.nodes[0].kind == constant
+	return ok && f.nodes[0].number == 1, ok
+}
+
+// Constant tells that the formula is the same for every event, and what.
+func (f Formula) Constant() (value, ok bool) { return f.constant() }
+
+// Size is the number of tests and of what joins them.
+func (f Formula) Size() int { return len(f.nodes) }
+
+// And is true where all are, evaluated from left to right up to the first that is not.
+func And(fs ...Formula) Formula { return logical(and, fs) }
+
+// Or is true where one is, evaluated from left to right up to the first that is.
+func Or(fs ...Formula) Formula { return logical(or, fs) }
+
+func logical(kind Kind, fs []Formula) Formula {
+	var kept []Formula
+	for _, f := range fs {
+		value, isConstant := f.constant()
+		switch {
+		case !isConstant:
+			kept = append(kept, f)
+		case value == (kind == or): // it decides; what stands before it can at most fail
+			kept = append(kept, f)
+			return joined(kind, kept)
+		}
+	}
+	return joined(kind, kept)
+}
+
+func joined(kind Kind, fs []Formula) Formula {
+	switch len(fs) {
+	case 0:
+		return Constant(kind == and)
+	case 1:
+		return fs[0]
+	}
+	return tree(node{kind: kind}, fs)
+}
+
+func tree(root node, fs []Formula) Formula {
+	size := 1
+	for _, f := range fs {
+		size += len(f.nodes)
+	}
+	nodes := make([]node, 1, size)
+	for _, f := range fs {
+		if f.nodes[0].kind == root.kind && root.kind != not && root.kind != conditional {
+			nodes = append(nodes, f.nodes[1:]...) // (a && b) && c
+		} else {
+			nodes = append(nodes, f.nodes...)
+		}
+	}
+	root.size = int32(len(nodes))
+	nodes[0] = root
+	return Formula{slices.Clip(nodes)}
+}
+
+// Not is true where f is not.
+func Not(f Formula) Formula {
+	if value, ok := f.constant(); ok {
+		return Constant(!value)
+	}
+	if f.nodes[0].kind == not {
+		return Formula{f.nodes[1:]}
+	}
+	return tree(node{kind: not}, []Formula{f})
+}
+
+// If is yes where cond is true, else no.
+func If(cond, yes, no Formula) Formula {
+	if value, ok := cond.constant(); ok {
+		if value {
+			return yes
+		}
+		return no
+	}
+	ifYes, yesConstant := yes.constant()
+	ifNo, noConstant := no.constant()
+	if yesConstant && noConstant && ifYes != ifNo { // else it may still fail
+		if ifNo {
+			return Not(cond)
+		}
+		return cond
+	}
+	return tree(node{kind: conditional}, []Formula{cond, yes, no})
+}
+
+// within calls f for each tree right below the first node.
+func within(nodes []node, f func(nodes []node)) {
+	for rest := nodes[1:nodes[0].size]; len(rest) > 0; rest = rest[rest[0].size:] {
+		f(rest[:rest[0].size])
+	}
+}

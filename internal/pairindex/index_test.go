@@ -1,0 +1,254 @@
+package pairindex
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// texts is a Set.
+type textSet struct{ of []string }
+
+func (s *textSet) Has(text string) bool { return slices.Contains(s.of, text) }
+func (s *textSet) Len() int             { return len(s.of) }
+func (s *textSet) All(yield func(string) bool) {
+	for _, text := range s.of {
+		if !yield(text) {
+			return
+		}
+	}
+}
+
+type always bool
+
+func (a *always) Match(string) bool { return bool(*a) }
+
+// twin evaluates a formula as it is written: true, false or not for the index to say.
+func twin(nodes []node, ev *Event) (value, sure bool) {
+	n := &nodes[0]
+	text := ev.Texts[n.field&(MaxTexts-1)]
+	switch n.kind {
+	case constant:
+		return n.number == 1, true
+	case Equal:
+		return text == n.text, true
+	case Prefix:
+		return strings.HasPrefix(text, n.text), true
+	case Suffix:
+		return strings.HasSuffix(text, n.text), true
+	case Contains:
+		return strings.Contains(text, n.text), true
+	case InSet:
+		return n.ref.(Set).Has(text), true
+	case NumberIs:
+		return ev.number(n.field) == n.number, true
+	case AtLeast:
+		return ev.number(n.field) >= n.number, true
+	case AtMost:
+		return ev.number(n.field) <= n.number, true
+	case sameText:
+		return text == ev.Texts[n.other], true
+	case sameNumber:
+		return ev.Numbers[n.field] == ev.Numbers[n.other], true
+	case lessNumber:
+		return ev.Numbers[n.field] < ev.Numbers[n.other], true
+	case call:
+		return n.ref.(func(*Event) bool)(ev), true
+	case pattern:
+		return n.ref.(Matcher).Match(text), len(text) <= int(n.number)
+	case not:
+		value, sure = twin(nodes[1:], ev)
+		return !value, sure
+	case conditional:
+		var parts [][]node
+		within(nodes, func(part []node) { parts = append(parts, part) })
+		if value, sure = twin(parts[0], ev); !sure {
+			return false, false
+		}
+		if value {
+			return twin(parts[1], ev)
+		}
+		return twin(parts[2], ev)
+	case and, or:
+		value, sure = n.kind == and, true
+		within(nodes, func(part []node) {
+			if sure && value == (n.kind == and) {
+				value, sure = twin(part, ev)
+			}
+		})
+		return value, sure
+	}
+	return false, false
+}
+
+var vocabulary = []string{"", "a", "b", "ab", "ba", "abc", "abcd", "bcde", "abcdefgh", "xabcdefghx", "abcdefghabcdefgh", "aaaaaaaaa", "é", "\xff\xfe"}
+
+func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
+	sub := func() Formula { return randomFormula(r, depth-1, sets) }
+	field, text := uint8(r.IntN(3)), vocabulary[r.IntN(len(vocabulary))]
+	if depth > 0 {
+		switch r.IntN(7) {
+		case 0, 1:
+			return And(sub(), sub())
+		case 2, 3:
+			return Or(sub(), sub(), sub())
+		case 4:
+			return Not(sub())
+		case 5:
+			return If(sub(), sub(), sub())
+		}
+	}
+	switch r.IntN(12) {
+	case 0:
+		return In(field, sets[r.IntN(len(sets))])
+	case 1:
+		return Number([]Kind{NumberIs, AtLeast, AtMost}[r.IntN(3)], field, int64(r.IntN(4)))
+	case 2:
+		return Constant(r.IntN(2) == 0)
+	case 3:
+		yes := always(r.IntN(2) == 0)
+		return And(Or(Longer(field, 8), Text(Contains, field, "b")), Pattern(field, 8, &yes))
+	case 4:
+		return Opaque()
+	case 5:
+		return SameText(field, (field+1)%3)
+	case 6:
+		return []Formula{SameNumber(0, 1), LessNumber(field, 2)}[r.IntN(2)]
+	case 7:
+		return Call(1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
+	}
+	return Text([]Kind{Equal, Prefix, Suffix, Contains}[r.IntN(4)], field, text)
+}
+
+func compareWithTwin(t *testing.T, r *rand.Rand, rules, events int) {
+	t.Helper()
+	sets := []Set{&textSet{[]string{"a", "abc"}}, &textSet{}, &textSet{vocabulary}, bigSet{}}
+	formulas := make([]Rule, rules)
+	for i := range formulas {
+		formulas[i] = Rule{Formula: randomFormula(r, r.IntN(4), sets), Stop: r.IntN(40) == 0}
+	}
+	x := Build(rules, func(i int) Rule { return formulas[i] }, Options{})
+	var s Scratch
+	for range events {
+		var ev Event
+		for f := range 3 {
+			ev.Texts[f] = vocabulary[r.IntN(len(vocabulary))] + vocabulary[r.IntN(len(vocabulary))]
+			ev.Numbers[f] = int64(r.IntN(5)) - 1
+		}
+		var want []Hit
+		for i, rule := range formulas {
+			value, sure := twin(rule.Formula.nodes, &ev)
+			if value || !sure {
+				want = append(want, Hit{i, sure})
+			}
+			if value && sure && rule.Stop {
+				break
+			}
+		}
+		if got := x.Find(nil, &ev, &s); !slices.Equal(got, want) {
+			t.Fatalf("texts %q, numbers %v:\nfound %v\nwant  %v", ev.Texts[:3], ev.Numbers[:3], got, want)
+		}
+	}
+}
+
+// bigSet is a Set that is too large to be looked up among other texts.
+type bigSet struct{}
+
+func (bigSet) Has(text string) bool  { return len(text) == 4 }
+func (bigSet) Len() int              { return smallSet + 1 }
+func (bigSet) All(func(string) bool) {}
+func (bigSet) String() string        { return "texts of four bytes" }
+
+// Find gives what evaluating every formula gives, and is unsure exactly where the index cannot tell.
+func TestFindEqualsTwin(t *testing.T) {
+	for seed := range uint64(300) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			compareWithTwin(t, r, 1+r.IntN(400), 40)
+		})
+	}
+}
+
+func FuzzFindEqualsTwin(f *testing.F) {
+	f.Add(uint64(1), uint16(10))
+	f.Add(uint64(2), uint16(1000))
+	f.Fuzz(func(t *testing.T, seed uint64, rules uint16) {
+		compareWithTwin(t, rand.New(rand.NewPCG(seed, 2)), 1+int(rules)%1500, 20)
+	})
+}
+
+// Of what a formula demands together, the rarest is taken, and nothing is run where it says it all.
+func TestFound(t *testing.T) {
+	vips := &textSet{[]string{"a"}}
+	tests := []struct {
+		name    string
+		formula Formula
+		want    string
+	}{
+		{"equality", Text(Equal, 0, "a"), "[Equal 0 a]"},
+		{"the longer prefix", And(Text(Prefix, 0, "a"), Text(Prefix, 1, "abcdef")), "[Prefix 1 abcdef]"},
+		{"both sides of or", Or(Text(Equal, 0, "a"), Text(Suffix, 1, "b")), "[Equal 0 a] [Suffix 1 b]"},
+		{"or with what no atom serves", Or(Text(Equal, 0, "a"), SameText(0, 1)), "every event"},
+		{"not of or", Not(Or(Number(AtLeast, 0, 3), SameText(0, 1))), "[AtMost 0 2]"},
+		{"a set", In(0, vips), "[InSet 0]"},
+		{"behind what may fail", And(Opaque(), Text(Equal, 0, "a")), "every event"},
+		{"before what may fail", And(Text(Equal, 0, "a"), Opaque()), "[Equal 0 a]"},
+		{"never", And(Text(Equal, 0, "a"), Constant(false)), "never"},
+		{"both ways of if", If(Number(NumberIs, 0, 1), Text(Equal, 0, "a"), Text(Equal, 1, "b")), "[Equal 0 a] [Equal 1 b]"},
+	}
+	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtMost: "AtMost"}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			Build(1, func(int) Rule { return Rule{Formula: tt.formula} }, Options{Found: func(_ int, by []Atom, always bool) {
+				switch {
+				case always:
+					got = append(got, "every event")
+				case len(by) == 0:
+					got = append(got, "never")
+				}
+				for _, a := range by {
+					value := a.Text
+					if a.Kind == AtMost {
+						value = fmt.Sprint(a.Number)
+					}
+					got = append(got, "["+strings.TrimSpace(fmt.Sprint(names[a.Kind], " ", a.Field, " ", value))+"]")
+				}
+			}})
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("found by %s, want %s", s, tt.want)
+			}
+		})
+	}
+}
+
+// A value that every rule demands is not what they are found by where they demand another.
+func TestHotKey(t *testing.T) {
+	rare := 0
+	Build(1000, func(i int) Rule {
+		return Rule{Formula: And(Text(Equal, 0, "everybody"), Text(Equal, 1, fmt.Sprint(i)))}
+	}, Options{Found: func(_ int, by []Atom, _ bool) {
+		if len(by) == 1 && by[0].Field == 1 {
+			rare++
+		}
+	}})
+	if rare < 990 {
+		t.Errorf("%d of 1000 rules are found by what is theirs alone", rare)
+	}
+}
+
+// A text that repeats what many rules look for within it gives each of them once.
+func TestRepeatedParts(t *testing.T) {
+	x := Build(3, func(i int) Rule { return Rule{Formula: Text(Contains, 0, "aaaaaaaa"[:2+i])} }, Options{})
+	ev := Event{}
+	ev.Texts[0] = strings.Repeat("a", 1<<16)
+	var s Scratch
+	if hits := x.Find(nil, &ev, &s); len(hits) != 3 {
+		t.Errorf("%d hits", len(hits))
+	}
+	if cap(s.candidates) > 16 {
+		t.Errorf("%d candidates for 3 rules", cap(s.candidates))
+	}
+}

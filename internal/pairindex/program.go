@@ -1,0 +1,163 @@
+package pairindex
+
+import "strings"
+
+// step is one test of a program and where to go on from it: steps ahead, or one of the ends.
+type step struct {
+	kind    Kind
+	field   uint8
+	other   uint8
+	yes, no uint16
+	number  int64 // or the place of a reference
+	text    string
+}
+
+const (
+	accept = 0xFFFF
+	reject = 0xFFFE
+	unsure = 0xFFFD
+
+	maxSteps = 0xFFF0
+)
+
+// programs are the steps of all rules, one program after the other.
+type programs struct {
+	steps []step
+	refs  []any
+	known map[any]int64 // the places of references that can be compared
+}
+
+// add appends the formula's program and gives its place.
+func (ps *programs) add(f Formula) uint32 {
+	at := len(ps.steps)
+	if len(f.nodes) > maxSteps {
+		ps.steps = append(ps.steps, step{kind: opaque})
+		return uint32(at)
+	}
+	ps.tree(f.nodes, at, accept, reject)
+	return uint32(at)
+}
+
+// tree appends a tree whose outcomes lead to yes and no. Both are ends, or ahead of the program's beginning by so much; the
+// number of steps that a tree takes is known, so that the way past it is too.
+func (ps *programs) tree(nodes []node, begin int, yes, no uint16) {
+	switch n := &nodes[0]; n.kind {
+	case not:
+		ps.tree(nodes[1:], begin, no, yes)
+	case and, or:
+		rest := nodes[1:n.size]
+		for len(rest) > 0 {
+			part := rest[:rest[0].size]
+			rest = rest[rest[0].size:]
+			next := uint16(len(ps.steps) - begin + stepsOf(part))
+			switch {
+			case len(rest) == 0:
+				ps.tree(part, begin, yes, no)
+			case n.kind == and:
+				ps.tree(part, begin, next, no)
+			default:
+				ps.tree(part, begin, yes, next)
+			}
+		}
+	case conditional:
+		cond := nodes[1 : 1+nodes[1].size]
+		ifYes := nodes[1+len(cond):]
+		ifYes = ifYes[:ifYes[0].size]
+		ifNo := nodes[1+len(cond)+len(ifYes) : n.size]
+		first := len(ps.steps) - begin + stepsOf(cond)
+		ps.tree(cond, begin, uint16(first), uint16(first+stepsOf(ifYes)))
+		ps.tree(ifYes, begin, yes, no)
+		ps.tree(ifNo, begin, yes, no)
+	default:
+		s := step{kind: n.kind, field: n.field, other: n.other, yes: yes, no: no, number: n.number, text: n.text}
+		if n.ref != nil {
+			s.number = ps.ref(n)
+		}
+		ps.steps = append(ps.steps, s)
+	}
+}
+
+// stepsOf counts the steps that a tree becomes: its leaves.
+func stepsOf(nodes []node) int {
+	count := 0
+	for i := range nodes {
+		if nodes[i].kind < and {
+			count++
+		}
+	}
+	return count
+}
+
+// ref keeps what a step refers to, sets and matchers once. A matcher keeps the limit beside it.
+func (ps *programs) ref(n *node) int64 {
+	var value any = n.ref
+	if n.kind == pattern {
+		value = bounded{n.ref.(Matcher), int(n.number)}
+	}
+	if n.kind != call {
+		if at, ok := ps.known[value]; ok {
+			return at
+		}
+		ps.known[value] = int64(len(ps.refs))
+	}
+	ps.refs = append(ps.refs, value)
+	return int64(len(ps.refs) - 1)
+}
+
+type bounded struct {
+	Matcher
+	limit int
+}
+
+// run gives accept, reject or unsure.
+func (ps *programs) run(at uint32, ev *Event) uint16 {
+	steps := ps.steps[at:]
+	for i := uint16(0); ; {
+		s := &steps[i]
+		var ok bool
+		switch s.kind {
+		case Equal:
+			ok = ev.Texts[s.field&(MaxTexts-1)] == s.text
+		case AtLeast:
+			ok = ev.number(s.field) >= s.number
+		case AtMost:
+			ok = ev.number(s.field) <= s.number
+		case NumberIs:
+			ok = ev.Numbers[s.field&(MaxNumbers-1)] == s.number
+		case Prefix:
+			ok = strings.HasPrefix(ev.Texts[s.field], s.text)
+		case Suffix:
+			ok = strings.HasSuffix(ev.Texts[s.field], s.text)
+		case Contains:
+			ok = strings.Contains(ev.Texts[s.field], s.text)
+		case InSet:
+			ok = ps.refs[s.number].(Set).Has(ev.Texts[s.field])
+		case sameText:
+			ok = ev.Texts[s.field] == ev.Texts[s.other]
+		case sameNumber:
+			ok = ev.number(s.field) == ev.number(s.other)
+		case lessNumber:
+			ok = ev.number(s.field) < ev.number(s.other)
+		case constant:
+			ok = s.number == 1
+		case call:
+			ok = ps.refs[s.number].(func(*Event) bool)(ev)
+		case pattern:
+			m := ps.refs[s.number].(bounded)
+			if len(ev.Texts[s.field]) > m.limit {
+				return unsure
+			}
+			ok = m.Match(ev.Texts[s.field])
+		default:
+			return unsure
+		}
+		next := s.no
+		if ok {
+			next = s.yes
+		}
+		if next >= reject {
+			return next
+		}
+		i = next
+	}
+}

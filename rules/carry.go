@@ -1,0 +1,113 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"errors"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+)
+
+// errStale says that a carried file cannot be compiled without its text.
+var errStale = errors.New("a file that did not change must be parsed again")
+
+// place is where something stands in a file.
+type place struct{ line, column int32 }
+
+func placeOf(n *yaml.Node) place { return place{int32(n.Line), int32(n.Column)} }
+
+// node is an empty node at the place, to report something at.
+func (p place) node() *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Line: int(p.line), Column: int(p.column)}
+}
+
+// carried is what a set keeps of one of its files, so that the next set can be made without parsing the file again.
+type carried struct {
+	name, rel string
+	sum       [sha256.Size]byte
+	lists     []listDef
+	actions   []actionDef
+	rules     []*Rule
+	odd       Problems // warnings that parsing gave
+}
+
+// carry gives the file as it was for the set, nil where it is another.
+func (rs *RuleSet) carry(src source) *File {
+	k := rs.carried[src.path]
+	if k == nil || k.name != src.name || k.rel != src.rel || k.sum != sha256.Sum256(src.data) {
+		return nil
+	}
+	return &File{
+		Name: k.name, Path: src.path, rel: k.rel, sum: k.sum, lists: k.lists, actions: k.actions, carried: k,
+		dec: &strictyaml.Decoder{Doc: &strictyaml.Document{File: k.name}},
+	}
+}
+
+// count is the number of rules in the file.
+func (f *File) count() int {
+	if f.carried != nil {
+		return len(f.carried.rules)
+	}
+	return len(f.rules)
+}
+
+// compileRules compiles a file's rules, or moves them over, and keeps what the next set needs.
+func (c *compiler) compileRules(f *File) {
+	first := len(c.set.Rules)
+	if f.carried != nil {
+		c.warnings = append(c.warnings, f.carried.odd...)
+		for _, r := range f.carried.rules {
+			c.move(f, r)
+		}
+	} else {
+		for i := range f.rules {
+			c.rule(f, &f.rules[i])
+		}
+	}
+	k := &carried{name: f.Name, rel: f.rel, sum: f.sum, rules: c.set.Rules[first:len(c.set.Rules):len(c.set.Rules)]}
+	if f.carried != nil {
+		k.odd = f.carried.odd
+	} else {
+		_, k.odd = f.problems()
+	}
+	for _, l := range f.lists {
+		l.key, l.at = bare(l.key), bare(l.at)
+		k.lists = append(k.lists, l)
+	}
+	for _, a := range f.actions {
+		k.actions = append(k.actions, actionDef{name: a.name, key: bare(a.key)})
+	}
+	c.set.carried[f.Path] = k
+}
+
+// move takes a rule of a carried file over. It is another Rule, since the set before runs on.
+func (c *compiler) move(f *File, before *Rule) {
+	r := *before
+	if !c.claim(f, place{line: int32(r.Line)}.node(), "rule", r.Name) {
+		return
+	}
+	cond, ok := before.condition.In(c.scope)
+	if !ok { // one of its lists changed
+		var errs []*lang.Error
+		if cond, errs = lang.CompileCondition(r.Condition, c.scope); len(errs) > 0 {
+			c.stale = true
+			return
+		}
+	}
+	r.condition = cond
+	c.useLists(cond)
+	for _, action := range r.Actions {
+		switch {
+		case strings.HasPrefix(action, r.Name+"/"):
+			c.keep(f, action)
+		case c.places[name{"action", action}].file == nil:
+			c.stale = true
+		default:
+			c.used["action "+action] = true
+		}
+	}
+	c.add(&r)
+}

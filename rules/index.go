@@ -1,0 +1,81 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aftermath-rules/aftermath/internal/lang"
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
+)
+
+// What FoundBy says of rules that no atom finds.
+const (
+	foundNever    = "never"
+	foundAlways   = "matches every pair"
+	foundEach     = "evaluated for every pair"
+	foundDisabled = "disabled"
+)
+
+// buildIndex makes the index of the active rules and notes how it finds each.
+func (rs *RuleSet) buildIndex() {
+	d := &describer{lists: map[pairindex.Set]string{}, known: map[string]string{}}
+	for name, l := range rs.lists {
+		d.lists[l.List] = name
+	}
+	rs.index = pairindex.Build(len(rs.active), func(i int) pairindex.Rule {
+		r := rs.active[i]
+		return pairindex.Rule{Formula: r.condition.Formula(), Stop: r.stops()}
+	}, pairindex.Options{
+		Texts: lang.Likely(),
+		Found: func(i int, by []pairindex.Atom, always bool) {
+			rs.active[i].FoundBy = d.describe(rs.active[i], by, always)
+		},
+	})
+}
+
+// describer says in a few words how rules are found.
+type describer struct {
+	lists map[pairindex.Set]string
+	known map[string]string // each text once: many rules have the same
+}
+
+func (d *describer) describe(r *Rule, by []pairindex.Atom, always bool) string {
+	switch value, constant := r.condition.Constant(); {
+	case constant && value:
+		return foundAlways
+	case always:
+		return foundEach
+	case len(by) == 0:
+		return foundNever
+	}
+	var ways []string
+	for i := range by {
+		if way := d.way(&by[i]); !slices.Contains(ways, way) {
+			ways = append(ways, way)
+		}
+	}
+	text := strings.Join(ways, " or ")
+	if known, ok := d.known[text]; ok {
+		return known
+	}
+	d.known[text] = text
+	return text
+}
+
+func (d *describer) way(a *pairindex.Atom) string {
+	switch a.Kind {
+	case pairindex.Equal:
+		return "equality on " + lang.TextName(a.Field)
+	case pairindex.Prefix:
+		return "prefix of " + lang.TextName(a.Field)
+	case pairindex.Suffix:
+		return "suffix of " + lang.TextName(a.Field)
+	case pairindex.Contains:
+		return "part of " + lang.TextName(a.Field)
+	case pairindex.InSet:
+		return "list " + d.lists[a.Set] + " on " + lang.TextName(a.Field)
+	case pairindex.NumberIs:
+		return "equality on " + lang.NumberName(a.Field)
+	}
+	return "threshold on " + lang.NumberName(a.Field)
+}
