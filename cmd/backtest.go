@@ -53,7 +53,7 @@ none. With --fail-on-change any change is exit code 1.`,
 	f.StringVar(&o.packets, "packets", "", "take the callbacks from a `FILE` of JSON lines {query, packet, at} (- for standard input)")
 	f.BoolVar(&o.failOnChange, "fail-on-change", false, "exit with 1 where anything would change")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	o.admin.add(cmd)
+	o.admin.add(cmd.Flags())
 	return cmd
 }
 

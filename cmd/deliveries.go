@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -18,12 +17,14 @@ import (
 	"golang.org/x/term"
 
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/history"
 )
 
 // deliveryFlags choose deliveries.
 type deliveryFlags struct {
-	admin                                adminFlags
+	config                               string
+	serve                                serveFlags
 	status, rule, action, account, since string
 	json                                 bool
 }
@@ -71,7 +72,8 @@ matched: pending until it is done, or dead once it is given up. A dead letter st
 			return &exitError{code: exitUsage}
 		},
 	}
-	f.admin.register(cmd)
+	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", defaultConfig, "the configuration `FILE` of the serve to talk to")
+	f.serve.add(cmd.PersistentFlags())
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(newListCommand(f), newShowCommand(f), newChangeCommand(f, replaying), newChangeCommand(f, discarding))
 	return cmd
@@ -89,11 +91,11 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 			if limit < 1 {
 				return usageErrorf("--limit takes a number from 1 on, not %d", limit)
 			}
-			client, err := f.admin.client()
+			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
 				return err
 			}
-			list, next, err := client.list(cmd.Context(), f.filters(), limit)
+			list, next, err := listDeliveries(cmd.Context(), client, f.filters(), limit)
 			if err != nil {
 				return err
 			}
@@ -117,8 +119,8 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 // pageSize is how many the server gives at once.
 const pageSize = 1000
 
-// list gets the newest deliveries that fit, page by page.
-func (c *adminClient) list(ctx context.Context, filters map[string]string, limit int) (all []history.Delivery, next string, err error) {
+// listDeliveries gets the newest deliveries that fit, page by page.
+func listDeliveries(ctx context.Context, client *adminclient.Client, filters map[string]string, limit int) (all []history.Delivery, next string, err error) {
 	query := url.Values{}
 	for name, value := range filters {
 		query.Set(name, value)
@@ -130,7 +132,7 @@ func (c *adminClient) list(ctx context.Context, filters map[string]string, limit
 			Deliveries []history.Delivery `json:"deliveries"`
 			Next       string             `json:"next"`
 		}
-		if err := c.get(ctx, "deliveries", query, &page); err != nil {
+		if err := client.Get(ctx, "deliveries", query, &page); err != nil {
 			return nil, "", err
 		}
 		all, next = append(all, page.Deliveries...), page.Next
@@ -149,12 +151,12 @@ func newShowCommand(f *deliveryFlags) *cobra.Command {
 		Example: `  aftermath deliveries show 0123456789abcdef0123456789abcdef`,
 		Args:    exactArgs(1, "the id of a delivery"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := f.admin.client()
+			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
 				return err
 			}
 			var d shownDelivery
-			if err := client.get(cmd.Context(), "deliveries/"+url.PathEscape(args[0]), nil, &d); err != nil {
+			if err := client.Get(cmd.Context(), "deliveries/"+url.PathEscape(args[0]), nil, &d); err != nil {
 				return err
 			}
 			if f.json {
@@ -168,13 +170,18 @@ func newShowCommand(f *deliveryFlags) *cobra.Command {
 // change is what is done to dead letters.
 type change struct {
 	verb, done, path string
-	method           string // of one
-	suffix           string // of one's path
+	one              func(ctx context.Context, client *adminclient.Client, path string, into any) error // to one delivery, by its path
 }
 
 var (
-	replaying  = change{verb: "replay", done: "replayed", path: "deliveries/replay", method: http.MethodPost, suffix: "/replay"}
-	discarding = change{verb: "discard", done: "discarded", path: "deliveries/discard", method: http.MethodDelete}
+	replaying = change{verb: "replay", done: "replayed", path: "deliveries/replay",
+		one: func(ctx context.Context, client *adminclient.Client, path string, into any) error {
+			return client.Post(ctx, path+"/replay", nil, into)
+		}}
+	discarding = change{verb: "discard", done: "discarded", path: "deliveries/discard",
+		one: func(ctx context.Context, client *adminclient.Client, path string, into any) error {
+			return client.Delete(ctx, path, into)
+		}}
 )
 
 func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
@@ -195,7 +202,7 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 			case len(ids) == 0 && len(filters) == 0 && !all:
 				return usageErrorf("%s takes ids or filters, or --all for every dead letter", c.verb)
 			}
-			client, err := f.admin.client()
+			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
 				return err
 			}
@@ -217,14 +224,14 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 }
 
 // changeEach goes on after one that can't be changed, and ends with exit code 1 then.
-func changeEach(cmd *cobra.Command, client *adminClient, c change, ids []string, asJSON bool) error {
+func changeEach(cmd *cobra.Command, client *adminclient.Client, c change, ids []string, asJSON bool) error {
 	failed := false
 	for _, id := range ids {
 		var got struct {
 			ID     string `json:"id"`
 			Status string `json:"status"`
 		}
-		if err := client.call(cmd.Context(), c.method, "deliveries/"+url.PathEscape(id)+c.suffix, nil, &got); err != nil {
+		if err := c.one(cmd.Context(), client, "deliveries/"+url.PathEscape(id), &got); err != nil {
 			fmt.Fprintln(cmd.ErrOrStderr(), "aftermath:", err)
 			failed = true
 			continue
@@ -244,7 +251,7 @@ func changeEach(cmd *cobra.Command, client *adminClient, c change, ids []string,
 }
 
 // confirm asks whoever sits at the terminal; without one it refuses.
-func confirm(cmd *cobra.Command, client *adminClient, c change, filters map[string]string) error {
+func confirm(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string) error {
 	if !isTerminal(cmd.InOrStdin()) {
 		return usageErrorf("%s of many asks first: add --yes where nobody can answer", c.verb)
 	}
@@ -253,7 +260,7 @@ func confirm(cmd *cobra.Command, client *adminClient, c change, filters map[stri
 		asked[name] = value
 	}
 	asked["status"] = history.Dead
-	list, next, err := client.list(cmd.Context(), asked, pageSize)
+	list, next, err := listDeliveries(cmd.Context(), client, asked, pageSize)
 	if err != nil {
 		return err
 	}
@@ -272,10 +279,10 @@ func confirm(cmd *cobra.Command, client *adminClient, c change, filters map[stri
 	return nil
 }
 
-func changeAll(cmd *cobra.Command, client *adminClient, c change, filters map[string]string, asJSON bool) error {
+func changeAll(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string, asJSON bool) error {
 	errs := cmd.ErrOrStderr()
 	shows := isTerminal(errs)
-	text, err := client.long(cmd.Context(), c.path, filters, func(line json.RawMessage) {
+	text, err := client.PostLong(cmd.Context(), c.path, filters, func(line json.RawMessage) {
 		var p engine.Progress
 		if shows && json.Unmarshal(line, &p) == nil {
 			fmt.Fprintf(errs, "\r\x1b[K%d of %d %s", p.Done, p.Found, c.done)
@@ -292,7 +299,7 @@ func changeAll(cmd *cobra.Command, client *adminClient, c change, filters map[st
 	}
 	var result map[string]int
 	if err := json.Unmarshal(text, &result); err != nil {
-		return fmt.Errorf("the answer of %s: %w", client.base, err)
+		return fmt.Errorf("the answer of the admin port: %w", err)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of %s %s\n", result[c.done], plural(result["found"], "dead letter"), c.done)
 	return err

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/config"
@@ -13,9 +14,9 @@ import (
 // serveFlags say which serve to ask.
 type serveFlags struct{ url, token string }
 
-func (a *serveFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.url, "admin", "", "the `URL` of the admin port (default: the configuration's admin.listen)")
-	cmd.Flags().StringVar(&a.token, "token", "", "its token (default: the environment variable AFTERMATH_ADMIN_TOKEN, or the configuration's admin.token)")
+func (a *serveFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&a.url, "admin", "", "the `URL` of the admin port (default: the configuration's admin.listen)")
+	flags.StringVar(&a.token, "token", "", "its token (default: the environment variable AFTERMATH_ADMIN_TOKEN, or the configuration's admin.token)")
 }
 
 // client makes a client of the serve that the flags name, or else the configuration. It reads no secret but the admin token.

@@ -29,7 +29,7 @@ func (a *api) show(r *rules.Rule) shownRule {
 	totals := a.Engine.RuleTotals(r.Name)
 	s := shownRule{
 		Name: r.Name, Description: r.Description, File: r.File, Line: r.Line, Condition: r.Condition, Actions: orEmpty(r.Actions),
-		Stop: r.Stop, Enabled: r.Enabled, Shadow: r.Shadow, Labels: r.Labels, Matches: totals.Matches,
+		Stop: r.Stop, Enabled: r.Enabled, Shadow: r.Shadow, Labels: r.Labels, FoundBy: r.FoundBy, Matches: totals.Matches,
 	}
 	if !totals.Last.IsZero() {
 		s.LastMatch = &totals.Last

@@ -2,6 +2,7 @@
 package adminclient
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 const (
 	timeout   = time.Minute // for one request
 	maxAnswer = 256 << 20
+	maxLine   = 1 << 20 // of progress, or an error
 )
 
 // Client asks one admin port. It uses no proxy and follows no redirect, so that the token goes nowhere else.
@@ -36,7 +38,6 @@ func New(base, token string) (*Client, error) {
 	u.RawQuery, u.Fragment = "", ""
 	return &Client{base: u, token: token, http: &http.Client{
 		Transport:     &http.Transport{ResponseHeaderTimeout: timeout, MaxIdleConnsPerHost: 1},
-		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -51,50 +52,112 @@ func (e *StatusError) Error() string { return e.Sentence }
 
 // Get asks for a path below /api/v1/ and decodes the answer.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) error {
-	return c.do(ctx, http.MethodGet, path, query, nil, into)
+	return c.call(ctx, http.MethodGet, path, query, nil, into)
 }
 
-// Post sends body as JSON to a path below /api/v1/ and decodes the answer.
+// Post sends body as JSON to a path below /api/v1/ and decodes the answer. A nil body sends none.
 func (c *Client) Post(ctx context.Context, path string, body, into any) error {
-	text, err := json.Marshal(body)
+	return c.call(ctx, http.MethodPost, path, nil, body, into)
+}
+
+// Delete asks for a path below /api/v1/ to be taken away and decodes the answer.
+func (c *Client) Delete(ctx context.Context, path string, into any) error {
+	return c.call(ctx, http.MethodDelete, path, nil, nil, into)
+}
+
+// PostLong is Post for work that reports its progress line by line, however long it takes. It gives the last line, the result.
+func (c *Client) PostLong(ctx context.Context, path string, body any, progress func(json.RawMessage)) (json.RawMessage, error) {
+	res, err := c.do(ctx, http.MethodPost, path, nil, body, "application/x-ndjson")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.do(ctx, http.MethodPost, path, nil, text, into)
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var line struct {
+			Progress json.RawMessage `json:"progress"`
+			Error    string          `json:"error"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return nil, c.stranger(err)
+		}
+		switch {
+		case line.Error != "":
+			return nil, errors.New(line.Error)
+		case line.Progress == nil:
+			return bytes.Clone(lines.Bytes()), nil
+		}
+		progress(line.Progress)
+	}
+	return nil, fmt.Errorf("the admin port at %s ended before it was through; what it has done stays done, run the command again for the rest", c.base)
 }
 
 // Close lets go of the connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, body []byte, into any) error {
-	u := c.base.JoinPath("api/v1", path)
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+// call makes a request and decodes its answer.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	res, err := c.do(ctx, method, path, query, body, "")
 	if err != nil {
 		return err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return c.unreachable(err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return c.unreachable(err)
 	}
-	if res.StatusCode != http.StatusOK {
-		return c.refused(res.StatusCode, text)
-	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s is no admin port of aftermath: its answer is not what it should be: %w", c.base, err)
+		return c.stranger(err)
 	}
 	return nil
+}
+
+// do makes a request and gives its answer, which the caller closes. What is not 200 is an error.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body any, accept string) (*http.Response, error) {
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(text)
+	}
+	u := c.base.JoinPath("api/v1", path)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), reader)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxLine))
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	return nil, c.refused(res.StatusCode, text)
+}
+
+// stranger says that an answer is none of aftermath's.
+func (c *Client) stranger(err error) error {
+	return fmt.Errorf("%s is no admin port of aftermath: its answer is not what it should be: %w", c.base, err)
 }
 
 // unreachable says why there was no answer, without the URL's query.
