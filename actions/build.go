@@ -20,7 +20,7 @@ import (
 type Builder struct {
 	Scope   *lang.Scope
 	Secrets *secrets.Resolver
-	Env     Env                         // Name is filled in by Build
+	Env     Env                         // Name and Concurrency are filled in by Build
 	Prev    func(name string) *Instance // the running set's action of a name, nil for none: carried over where nothing changed
 }
 
@@ -93,7 +93,7 @@ func (t registered) build(dec *strictyaml.Decoder, n *yaml.Node, name string, b 
 	}
 	reads := newFileLog(b.Env.ReadFile)
 	env := b.Env
-	env.ReadFile = reads.read
+	env.ReadFile, env.Concurrency = reads.read, options.Concurrency
 	action, err := t.impl.make(config, env)
 	if err != nil {
 		reportNew(dec, n, err)

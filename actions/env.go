@@ -12,6 +12,8 @@ import (
 type Env struct {
 	Name   string      // the action's name
 	Logger *zap.Logger // the program's own log; never nil
+	// Concurrency is how many attempts may run at once, and so how many connections are worth keeping. 0: unknown.
+	Concurrency int
 	// Dial connects where the network section of the configuration allows, checked on the address dialled.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// LogFile opens a rotated file below the first folder of rules_may.files; actions that name the same file share it. Nil

@@ -12,7 +12,7 @@ type connections struct {
 	places chan struct{} // one for each that is open
 
 	mu   sync.Mutex
-	idle map[*timedConn]time.Time // those between two requests, and since when
+	open map[*timedConn]struct{}
 }
 
 const (
@@ -23,40 +23,57 @@ const (
 )
 
 func newConnections(limit int) *connections {
-	return &connections{places: make(chan struct{}, limit), idle: map[*timedConn]time.Time{}}
+	return &connections{places: make(chan struct{}, limit), open: make(map[*timedConn]struct{}, limit)}
 }
 
 // state is the server's hook for what happens to a connection.
 func (c *connections) state(conn net.Conn, state http.ConnState) {
 	tc := timed(conn)
-	if tc == nil {
-		return
+	switch {
+	case tc == nil:
+	case state == http.StateIdle:
+		tc.idle()
+	default:
+		tc.busy()
 	}
+}
+
+// add takes a connection that has a place; it gives the place back when it is closed.
+func (c *connections) add(conn net.Conn) *timedConn {
+	tc := &timedConn{Conn: conn, opened: time.Now()}
+	tc.free = sync.OnceFunc(func() {
+		c.mu.Lock()
+		delete(c.open, tc)
+		c.mu.Unlock()
+		<-c.places
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state == http.StateIdle {
-		tc.idle()
-		c.idle[tc] = time.Now()
-		return
-	}
-	delete(c.idle, tc)
+	c.open[tc] = struct{}{}
+	return tc
 }
 
 // closeIdle closes the connection that has been idle for longest, if that is long enough.
 func (c *connections) closeIdle() {
-	c.mu.Lock()
-	var oldest *timedConn
-	since := time.Now().Add(-idleEnough)
-	for tc, t := range c.idle {
-		if !t.After(since) {
-			oldest, since = tc, t
-		}
-	}
-	delete(c.idle, oldest)
-	c.mu.Unlock()
-	if oldest != nil {
+	if oldest := c.longestIdle(time.Now().Add(-idleEnough)); oldest != nil {
 		_ = oldest.Close() // it is being got rid of
 	}
+}
+
+// longestIdle gives the connection that has been idle for longest, since before a time; nil where there is none.
+func (c *connections) longestIdle(before time.Time) (oldest *timedConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tc := range c.open {
+		since := tc.idleSince.Load()
+		if since == 0 {
+			continue
+		}
+		if at := tc.opened.Add(time.Duration(since)); !at.After(before) {
+			oldest, before = tc, at
+		}
+	}
+	return oldest
 }
 
 // place waits for a place for one more connection. It returns false when done is closed before there is one.
@@ -92,13 +109,12 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if !l.conns.place(l.done) {
 		return nil, net.ErrClosed
 	}
-	free := sync.OnceFunc(func() { <-l.conns.places })
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		free()
+		<-l.conns.places
 		return nil, err
 	}
-	return &timedConn{Conn: conn, opened: time.Now(), free: free}, nil
+	return l.conns.add(conn), nil
 }
 
 func (l *boundedListener) Close() error {

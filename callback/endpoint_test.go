@@ -313,6 +313,24 @@ func TestNotStored(t *testing.T) {
 		e.outcome(t, Unanswered)
 	})
 
+	t.Run("unanswered only until the sender hangs up", func(t *testing.T) {
+		e := serveEndpoint(t, full, HandlerOptions{Wait: wait, SenderRetries: true}, ServerOptions{})
+		conn, err := net.Dial("tcp", e.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(wait + 100*time.Millisecond) // a sender hangs up later than that
+		conn.Close()
+		e.outcome(t, Unanswered)
+		if took := time.Since(start); took > unansweredFor-time.Second/2 {
+			t.Errorf("its place was taken for %v", took)
+		}
+	})
+
 	t.Run("503 where too many are unanswered", func(t *testing.T) {
 		e := &endpoint{}
 		v, err := NewVerifier([]App{{SdkAppid: appUnsigned}}, VerifierOptions{Path: "/chat"})

@@ -13,13 +13,20 @@ import (
 // header.
 type timedConn struct {
 	net.Conn
-	opened time.Time
-	first  atomic.Int64 // nanoseconds after opened; 0: none since the last request
-	asked  atomic.Bool  // a request has been read from it
-	free   func()       // gives its place back, once
+	opened    time.Time
+	first     atomic.Int64 // nanoseconds after opened; 0: none since the last request
+	idleSince atomic.Int64 // nanoseconds after opened; 0: a request is under way, or none has been yet
+	asked     atomic.Bool  // a request has been read from it
+	unwatched atomic.Bool  // nobody is to wait for the sender to hang up while its request is handled
+	free      func()       // gives its place back, once
 }
 
+// Read reads from the connection. While a request is handled net/http reads one byte ahead, to see the sender hang up: that is a
+// goroutine, a system call and two wake-ups a request, to learn what the Handler doesn't ask. So it reads nothing then.
 func (c *timedConn) Read(p []byte) (int, error) {
+	if len(p) == 1 && c.unwatched.Load() {
+		return 0, nil
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && c.first.Load() == 0 {
 		c.first.Store(max(1, int64(time.Since(c.opened))))
@@ -42,7 +49,35 @@ func (c *timedConn) CloseWrite() error {
 }
 
 // idle forgets the request that has just been answered.
-func (c *timedConn) idle() { c.first.Store(0) }
+func (c *timedConn) idle() {
+	c.first.Store(0)
+	c.unwatched.Store(false)
+	c.idleSince.Store(max(1, int64(time.Since(c.opened))))
+}
+
+// busy says that it is no longer between two requests.
+func (c *timedConn) busy() { c.idleSince.Store(0) }
+
+// unwatch is called before the body of r is read, where that has a known length: nothing but the look ahead reads a single byte
+// from then on. A tls.Conn reads ahead as it likes.
+func (c *timedConn) unwatch(r *http.Request) {
+	if r.ContentLength > 0 && r.TLS == nil {
+		c.unwatched.Store(true)
+	}
+}
+
+// awaitHangUp waits until the sender of an unwatched request has hung up. What else it sends is lost: the connection is closed after
+// that. It tells false at once where the request is watched.
+func (c *timedConn) awaitHangUp(until time.Time) bool {
+	if !c.unwatched.Load() {
+		return false
+	}
+	err := c.Conn.SetReadDeadline(until)
+	for lost := make([]byte, 512); err == nil; {
+		_, err = c.Conn.Read(lost)
+	}
+	return true
+}
 
 // arrived is when the first byte of the present request came in.
 func (c *timedConn) arrived(overTLS bool) time.Time {
@@ -72,10 +107,16 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// connOf is the connection that r came by; nil under a server that doesn't keep it.
+func connOf(r *http.Request) *timedConn {
+	tc, _ := r.Context().Value(connKey{}).(*timedConn)
+	return tc
+}
+
 // firstByte is when r's first byte came in; under a server that doesn't know, now.
-func firstByte(r *http.Request) time.Time {
-	if tc, ok := r.Context().Value(connKey{}).(*timedConn); ok {
-		return tc.arrived(r.TLS != nil)
+func firstByte(r *http.Request, conn *timedConn) time.Time {
+	if conn == nil {
+		return time.Now()
 	}
-	return time.Now()
+	return conn.arrived(r.TLS != nil)
 }

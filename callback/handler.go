@@ -96,7 +96,11 @@ func NewHandler(v *Verifier, accept func(context.Context, *Callback) error, o Ha
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := firstByte(r)
+	conn := connOf(r)
+	start := firstByte(r, conn)
+	if conn != nil {
+		conn.unwatch(r)
+	}
 	if r.ContentLength != 0 {
 		// Where a deadline cannot be set, whoever serves the handler has seen to it.
 		_ = http.NewResponseController(w).SetReadDeadline(start.Add(h.o.Wait + readGrace))
@@ -195,7 +199,11 @@ func (h *Handler) leaveUnanswered(r *http.Request, start time.Time) bool {
 		return false
 	}
 	defer func() { <-h.unanswered }()
-	t := time.NewTimer(time.Until(start.Add(unansweredFor)))
+	until := start.Add(unansweredFor)
+	if conn := connOf(r); conn != nil && conn.awaitHangUp(until) {
+		return true
+	}
+	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -37,7 +37,7 @@ func benchAccept(b *testing.B, rules, n int) {
 	const query = "/?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS"
 	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", query, len(benchPacket), benchPacket)
 	bare := startBare(b)
-	durable := startServe(b, rules)
+	durable := startServe(b, idleRules(rules))
 	var bareRates, durableRates []float64
 	for range max(b.N, 1) {
 		bareRates = append(bareRates, throughput(b, bare, n, request))
@@ -87,17 +87,22 @@ func startBare(b *testing.B) string {
 	return l.Addr().String()
 }
 
-// startServe runs serve with so many rules, none of which matches.
-func startServe(b *testing.B, count int) string {
-	b.Helper()
-	dir := b.TempDir()
+// idleRules are so many rules, none of which matches.
+func idleRules(count int) []byte {
 	var text bytes.Buffer
 	text.WriteString("actions: {note: {type: log, message: x}}\nrules:\n")
 	for i := range count {
 		fmt.Fprintf(&text, "  - {name: r%d, condition: 'From_Account == \"nobody-%d\"', actions: [note]}\n", i, i)
 	}
+	return text.Bytes()
+}
+
+// startServe runs serve with the rules and gives the address of its callback port.
+func startServe(b *testing.B, rules []byte) string {
+	b.Helper()
+	dir := b.TempDir()
 	for name, data := range map[string][]byte{
-		"rules.yaml":     text.Bytes(),
+		"rules.yaml":     rules,
 		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 127.0.0.1:0}\nrules: rules.yaml\nlog: {level: error}\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/callback"
@@ -38,56 +37,64 @@ func keyOf(cb *callback.Callback, dedupe time.Duration, senderRetries bool) (Key
 		rand.Read(k[:]) // it never gives an error
 		return k, 0
 	}
-	h := newDigest()
-	h.number(cb.SdkAppid)
-	h.text(cb.CallbackCommand)
-	h.text(cb.RequestId)
-	h.bytes(cb.Body)
-	copy(k[:], h.sum())
-	return k, window
+	d := newDigest(nil)
+	d.number(cb.SdkAppid)
+	d.text(cb.CallbackCommand)
+	d.text(cb.RequestId)
+	return d.key(cb.Body), window
 }
 
 // callbackID is the id of a stored callback. The time is in it, so that a repeat beyond the window is a callback of its own.
 func callbackID(k Key, received time.Time) string {
-	h := newDigest()
-	h.bytes(k[:])
-	h.number(received.UnixNano())
-	return hex.EncodeToString(h.sum())
+	var room [128]byte
+	d := newDigest(room[:0])
+	d.text(string(k[:]))
+	d.number(received.UnixNano())
+	return d.id()
 }
 
 // deliveryID is the id of a delivery: the same whenever the same callback is read.
 func deliveryID(callback string, pair int, rule, action, reprocess string) string {
-	h := newDigest()
-	h.text(callback)
-	h.number(int64(pair))
-	h.text(rule)
-	h.text(action)
+	var room [256]byte
+	d := newDigest(room[:0])
+	d.text(callback)
+	d.number(int64(pair))
+	d.text(rule)
+	d.text(action)
 	if reprocess != "" {
-		h.text(reprocess)
+		d.text(reprocess)
 	}
-	return hex.EncodeToString(h.sum())
+	return d.id()
 }
 
 // digest hashes fields one after the other, each with its length, so that no two lists of fields look alike.
-type digest struct{ h hash.Hash }
+type digest struct{ b []byte }
 
-func newDigest() digest { return digest{sha256.New()} }
+// newDigest begins a digest in room, which saves an allocation where the fields fit into it.
+func newDigest(room []byte) digest { return digest{room} }
 
-func (d digest) number(n int64) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n))
-	d.h.Write(b[:])
+func (d *digest) number(n int64) { d.b = binary.BigEndian.AppendUint64(d.b, uint64(n)) }
+
+func (d *digest) text(s string) {
+	d.number(int64(len(s)))
+	d.b = append(d.b, s...)
 }
 
-func (d digest) bytes(b []byte) {
-	d.number(int64(len(b)))
-	d.h.Write(b)
+// id gives the first 16 bytes in hex.
+func (d *digest) id() string {
+	sum := sha256.Sum256(d.b)
+	return hex.EncodeToString(sum[:16])
 }
 
-func (d digest) text(s string) { d.bytes([]byte(s)) }
-
-// sum gives the first 16 bytes.
-func (d digest) sum() []byte { return d.h.Sum(nil)[:16] }
+// key gives the first 16 bytes with one more field, which may be large and is not copied.
+func (d *digest) key(last []byte) (k Key) {
+	d.number(int64(len(last)))
+	h := sha256.New()
+	h.Write(d.b)
+	h.Write(last)
+	copy(k[:], h.Sum(nil))
+	return k
+}
 
 // ID names the callback.
 func (r *Record) ID() string { return callbackID(r.Key, r.Received) }

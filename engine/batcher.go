@@ -12,9 +12,10 @@ type batcher[T any] struct {
 	max    int           // items a batch
 	linger time.Duration // how long the first of a batch waits for company
 
-	mu    sync.Mutex
-	items []T
-	wake  chan struct{}
+	mu     sync.Mutex
+	items  []T
+	waking bool // a timer is set for items that nobody waits for
+	wake   chan struct{}
 }
 
 func newBatcher[T any](max int, linger time.Duration) *batcher[T] {
@@ -25,9 +26,29 @@ func (b *batcher[T]) put(items ...T) {
 	b.mu.Lock()
 	b.items = append(b.items, items...)
 	b.mu.Unlock()
+	b.rouse()
+}
+
+// putIdly is put for items that nobody waits for: unless others are put or a batch is full, they are written within patience.
+func (b *batcher[T]) putIdly(patience time.Duration, items ...T) {
+	b.mu.Lock()
+	b.items = append(b.items, items...)
+	full := len(b.items) >= b.max
+	if !full && !b.waking {
+		b.waking = true
+		time.AfterFunc(patience, b.rouse)
+	}
+	b.mu.Unlock()
+	if full {
+		b.rouse()
+	}
+}
+
+// rouse tells the writer that there is something to write.
+func (b *batcher[T]) rouse() {
 	select {
 	case b.wake <- struct{}{}:
-	default: // the writer has been told already
+	default: // it has been told already
 	}
 }
 
@@ -41,6 +62,7 @@ func (b *batcher[T]) waiting() int {
 func (b *batcher[T]) take() []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.waking = false // a timer that is set all the same wakes the writer early, or for nothing
 	n := min(len(b.items), b.max)
 	batch := b.items[:n:n]
 	b.items = b.items[n:]

@@ -177,7 +177,8 @@ func TestManyCrashes(t *testing.T) {
 				time.Sleep(time.Duration(rnd.IntN(20)) * time.Millisecond)
 			}
 		}
-		w.restart(crashRules)
+		// What is pending for an action that is gone would wait for its retry span, three days.
+		w.restart(crashRules + `  - {name: new, condition: "false", actions: [{type: fn, key: good}]}` + "\n")
 		w.settle()
 		totals, _ := w.balance()
 		if totals.Callbacks != uint64(w.accepted) || totals.Pending() != 0 {

@@ -12,6 +12,9 @@ import (
 const (
 	maxEventBatch = 4096
 	eventLinger   = 5 * time.Millisecond
+	// What nothing came of may be recorded later: each write is an fsync that competes with those of callbacks being accepted, and
+	// where a crash loses it, matching it again loses nothing.
+	idleLinger = 50 * time.Millisecond
 )
 
 // entry is an event that is to be recorded, and what then is settled. Without an event it makes the ledger look for counts that

@@ -10,7 +10,7 @@ import (
 
 // metrics are the engine's part of what is shown at /metrics. No label names an account, a rule or a secret.
 type metrics struct {
-	callbacks       *prometheus.CounterVec
+	callbacks       map[callback.Outcome]prometheus.Counter
 	callbackSeconds prometheus.Histogram
 	pairs           prometheus.Counter
 	matches         prometheus.Counter
@@ -27,7 +27,7 @@ type metrics struct {
 func newMetrics(e *Engine, reg prometheus.Registerer) *metrics {
 	f := &factory{reg}
 	m := &metrics{
-		callbacks: f.counters("aftermath_callbacks_total", "Requests at the callback port, by how they ended.", "outcome"),
+		callbacks: make(map[callback.Outcome]prometheus.Counter),
 		callbackSeconds: f.histogram("aftermath_callback_seconds", "Time from the first byte of a request to its answer.",
 			prometheus.ExponentialBuckets(0.0005, 2, 13)),
 		pairs:           f.counter("aftermath_pairs_total", "Pairs that the rules have seen."),
@@ -42,8 +42,9 @@ func newMetrics(e *Engine, reg prometheus.Registerer) *metrics {
 		reloads:   f.counters("aftermath_rules_reload_total", "Reloads of the rules, by outcome: ok or error.", "outcome"),
 		reloaded:  f.gauge("aftermath_rules_last_reload_successful", "1 where the rules on disk run, 0 where they were refused."),
 	}
+	callbacks := f.counters("aftermath_callbacks_total", "Requests at the callback port, by how they ended.", "outcome")
 	for _, o := range callback.Outcomes() {
-		m.callbacks.WithLabelValues(string(o))
+		m.callbacks[o] = callbacks.WithLabelValues(string(o))
 	}
 	for _, outcome := range []string{"ok", "error"} {
 		m.reloads.WithLabelValues(outcome)

@@ -112,7 +112,11 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 		}})
 	}
 	recorded.settle()
-	e.ledger.put(entries...)
+	if len(jobs) == 0 {
+		e.ledger.putIdly(idleLinger, entries...)
+	} else {
+		e.ledger.put(entries...)
+	}
 	for i := range jobs {
 		d := &delivery{Parked: Parked{Job: jobs[i]}, recorded: done}
 		if !e.dispatch(ctx, d, pack) {

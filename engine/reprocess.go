@@ -169,13 +169,11 @@ func (r *reprocessing) quarantined(ctx context.Context) error {
 // ID names a quarantined packet.
 func (q *Quarantined) ID() string { return callbackID(q.key(), q.At) }
 
-func (q *Quarantined) key() (k Key) {
-	h := newDigest()
-	h.text("quarantined")
-	h.text(q.Query)
-	h.bytes(q.Body)
-	copy(k[:], h.sum())
-	return k
+func (q *Quarantined) key() Key {
+	d := newDigest(nil)
+	d.text("quarantined")
+	d.text(q.Query)
+	return d.key(q.Body)
 }
 
 // sound gives a packet of the sound pairs alone; false where there are none.

@@ -81,7 +81,9 @@ func (e *Engine) Quarantine(ctx context.Context, q *Quarantined) error {
 
 // ObserveCallback counts an answered request, and a refusal where it was one.
 func (e *Engine) ObserveCallback(outcome callback.Outcome, took time.Duration) {
-	e.metrics.callbacks.WithLabelValues(string(outcome)).Inc()
+	if c, ok := e.metrics.callbacks[outcome]; ok {
+		c.Inc()
+	}
 	e.metrics.callbackSeconds.Observe(took.Seconds())
 	if outcome.Refused() {
 		e.Refused()

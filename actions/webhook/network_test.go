@@ -26,6 +26,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
+	"sync"
 )
 
 func TestRedirectsThatAreFollowed(t *testing.T) {
@@ -410,5 +411,46 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("the secret is shown: %s", text)
 			}
 		})
+	}
+}
+
+// As many connections are kept as attempts may run at once, so that no attempt of a busy action connects anew.
+func TestEveryAttemptKeepsItsConnection(t *testing.T) {
+	const atOnce = 40
+	var opened atomic.Int64
+	arrived := make(chan struct{})
+	release := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	hook := mustBuild(t, fmt.Sprintf("url: %s\nconcurrency: %d", s.URL, atOnce))
+	for range 3 {
+		var wg sync.WaitGroup
+		for range atOnce {
+			wg.Go(func() {
+				if _, err := hook.Run(within(t, 30*time.Second), delivery()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for range atOnce {
+			<-arrived
+		}
+		for range atOnce {
+			release <- struct{}{}
+		}
+		wg.Wait()
+	}
+	if n := opened.Load(); n != atOnce {
+		t.Errorf("%d connections for three rounds of %d attempts", n, atOnce)
 	}
 }

@@ -52,18 +52,24 @@ func (w *webhook) attempt(ctx context.Context, m *message, result *actions.Resul
 		return nil, explain(ctx, m, err)
 	}
 	defer answer.Body.Close()
-	slow := time.AfterFunc(answerTime, cancel)
-	defer slow.Stop()
-	if answer.StatusCode != http.StatusSwitchingProtocols { // that one's body is the bare connection, and ends for no context
-		// An error here changes nothing: the status is known, and tells whether the receiver has the delivery.
-		result.Received, _ = io.ReadAll(io.LimitReader(answer.Body, maxReceived))
-		_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer-maxReceived))
-	}
+	receive(answer, cancel, result)
 	result.Code, result.Detail = answer.StatusCode, statusLine(answer.StatusCode)
 	if w.config.FollowRedirects && isRedirect(answer.StatusCode) {
 		return redirected(m, answer)
 	}
 	return nil, verdict(answer.StatusCode, answer.Header, time.Now())
+}
+
+// receive reads what the answer says, for as long as it may take.
+func receive(answer *http.Response, cancel context.CancelFunc, result *actions.Result) {
+	if answer.Body == http.NoBody || answer.StatusCode == http.StatusSwitchingProtocols {
+		return // the latter's body is the bare connection, and ends for no context
+	}
+	slow := time.AfterFunc(answerTime, cancel)
+	defer slow.Stop()
+	// An error here changes nothing: the status is known, and tells whether the receiver has the delivery.
+	result.Received, _ = io.ReadAll(io.LimitReader(answer.Body, maxReceived))
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer-maxReceived))
 }
 
 func isRedirect(status int) bool {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,7 +15,7 @@ import (
 
 const (
 	maxResponseHeader = 64 << 10
-	maxIdle           = 1024 // the engine bounds how many are ever open; each may be kept
+	usualIdle         = 16 // connections that are kept where it isn't known how many are used at once
 	idleTimeout       = 90 * time.Second
 )
 
@@ -25,6 +26,7 @@ func newTransport(c Config, env actions.Env) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	idle := cmp.Or(env.Concurrency, usualIdle) // fewer, and a busy action would connect anew for what a kept one could carry
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if env.Dial == nil { // net/http would dial by itself, past the guard
@@ -36,8 +38,8 @@ func newTransport(c Config, env actions.Env) (*http.Transport, error) {
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		DisableCompression:     true, // an answer is never larger than what is read of it
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdle,
+		MaxIdleConns:           idle,
+		MaxIdleConnsPerHost:    idle,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeader,

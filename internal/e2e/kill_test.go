@@ -86,6 +86,11 @@ rules:
 		}
 		return true
 	})
+	// What was stored but not answered before the last kill may be handled after the answered ones are.
+	eventually(t, "what is in the log to be counted", func() bool {
+		st = s.status()
+		return int(st.Counts.Callbacks) >= len(seen) && st.Counts.Deliveries.Pending == 0
+	})
 	repeats := 0
 	for _, n := range seen {
 		repeats += n - 1

@@ -9,133 +9,182 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
-// waiter is one callback that waits to be stored.
-type waiter struct {
-	ctx  context.Context
-	raw  []byte
-	done chan error // has room for the one answer
-}
-
-const (
-	maxWaiters = 16 << 10
-	// acceptWait bounds an Accept whose context has no deadline.
-	acceptWait = 30 * time.Second
-)
+// acceptWait bounds an Accept whose context has no deadline.
+const acceptWait = 30 * time.Second
 
 var errTooMany = errors.New("too many callbacks wait to be stored")
 
-// Accept returns nil once r is on stable storage. What may pass (a full queue, a full disk, a lost connection) is waited for
+// batch is the callbacks that are stored as one pack. They write themselves into it while the one before is being stored, and one
+// channel tells them all how it went.
+type batch struct {
+	draft   *draft
+	waiters []waiter
+	taken   chan struct{} // closed when the packer has it, and nothing may join it any more
+	done    chan struct{} // closed when it has been stored, or was not
+	err     error         // how that went
+}
+
+// waiter is one callback that waits to be stored.
+type waiter struct {
+	ctx context.Context
+	end int // of its record in the draft
+}
+
+func newBatch(buf []byte) *batch {
+	return &batch{draft: newDraft(buf), taken: make(chan struct{}), done: make(chan struct{})}
+}
+
+// fits says whether a record of the size may join. A pack takes at least one, however large.
+func (b *batch) fits(size int) bool {
+	return len(b.waiters) == 0 || len(b.waiters) < maxRecords && len(b.draft.b)+size <= softPack
+}
+
+func (b *batch) add(ctx context.Context, r *engine.Record) {
+	b.draft.addCallback(r)
+	b.waiters = append(b.waiters, waiter{ctx, len(b.draft.b)})
+}
+
+// Accept returns nil once r is on stable storage. What may pass (a full pack, a full disk, a lost connection) is waited for
 // until ctx is over. After an error the record may have been stored nevertheless.
 func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	raw := encodeRecord(r)
-	if len(raw) > maxRecord {
-		return fmt.Errorf("callback of %d bytes: more than the %d that can be stored", len(raw), maxRecord)
+	if size := recordSize(r); size > maxRecord {
+		return fmt.Errorf("callback of %d bytes: more than the %d that can be stored", size, maxRecord)
 	}
-	w := &waiter{ctx: ctx, raw: raw, done: make(chan error, 1)}
-	if err := s.enqueue(w); err != nil {
+	b, err := s.join(ctx, r)
+	if err != nil {
 		return err
 	}
 	select {
-	case err := <-w.done:
-		return err
+	case <-b.done:
+		return b.err
 	case <-ctx.Done():
 		return fmt.Errorf("callback not stored: %w", s.because(ctx.Err()))
 	}
 }
 
-func (s *Store) enqueue(w *waiter) error {
-	s.closing.RLock()
-	defer s.closing.RUnlock()
-	if s.closed {
-		return engine.ErrClosed
-	}
-	select {
-	case s.queue <- w:
-		return nil
-	default:
-	}
-	select {
-	case s.queue <- w:
-		return nil
-	case <-w.ctx.Done():
-		return fmt.Errorf("%w: %w", errTooMany, w.ctx.Err())
-	case <-s.stopping:
-		return engine.ErrClosed
-	}
-}
-
-// packAll is the one packer: it packs all callbacks that wait into one message, waits until that is stored, and takes those that
-// came meanwhile. It ends once the queue is closed and empty.
-func (s *Store) packAll() {
-	var rest *waiter // did not fit into the pack before
+// join writes a callback into the next pack. Where that is full it waits for the one after it.
+func (s *Store) join(ctx context.Context, r *engine.Record) (*batch, error) {
 	for {
-		first := rest
-		if rest = nil; first == nil {
-			var ok bool
-			if first, ok = <-s.queue; !ok {
-				return
-			}
+		b, joined, err := s.tryJoin(ctx, r)
+		if joined || err != nil {
+			return b, err
 		}
-		var batch []*waiter
-		batch, rest = s.gather(first)
-		s.storeBatch(batch)
-	}
-}
-
-// gather takes what waits, up to a pack's bounds. It gives back the one waiter that did not fit.
-func (s *Store) gather(first *waiter) (batch []*waiter, rest *waiter) {
-	size := 0
-	for w := first; ; {
-		if err := w.ctx.Err(); err != nil {
-			w.done <- err // its caller has left
-		} else {
-			if len(batch) > 0 && size+len(w.raw) > softPack {
-				return batch, w
-			}
-			batch, size = append(batch, w), size+len(w.raw)+4
-		}
-		if len(batch) == maxRecords {
-			return batch, nil
-		}
-		var ok bool
 		select {
-		case w, ok = <-s.queue:
-			if !ok {
-				return batch, nil
-			}
-		default:
-			return batch, nil
+		case <-b.taken:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", errTooMany, ctx.Err())
 		}
 	}
 }
 
-func (s *Store) storeBatch(batch []*waiter) {
-	if len(batch) == 0 {
+func (s *Store) tryJoin(ctx context.Context, r *engine.Record) (b *batch, joined bool, err error) {
+	s.packing.Lock()
+	defer s.packing.Unlock()
+	if s.closed {
+		return nil, false, engine.ErrClosed
+	}
+	b = s.next
+	if !b.fits(recordSize(r)) {
+		return b, false, nil
+	}
+	b.add(ctx, r)
+	if len(b.waiters) == 1 {
+		s.wakePacker()
+	}
+	return b, true, nil
+}
+
+func (s *Store) wakePacker() {
+	select {
+	case s.joined <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// closeJoining lets nothing join any more, and the packer end; it tells whether it was open.
+func (s *Store) closeJoining() bool {
+	s.packing.Lock()
+	defer s.packing.Unlock()
+	if s.closed {
+		return false
+	}
+	s.closed = true
+	s.wakePacker()
+	return true
+}
+
+// packAll is the one packer: it takes the callbacks that wait as one message, waits until that is stored, and takes those that
+// came meanwhile. It ends once nothing joins any more.
+func (s *Store) packAll() {
+	var spare []byte // the memory of the pack before
+	for open := true; open; {
+		<-s.joined
+		var b *batch
+		b, open = s.takeBatch(spare)
+		s.storeBatch(b)
+		if spare = b.draft.b; cap(spare) > softPack {
+			spare = nil
+		}
+	}
+}
+
+// takeBatch takes what waits, and lets what comes write into buf. It tells whether more may come.
+func (s *Store) takeBatch(buf []byte) (b *batch, open bool) {
+	s.packing.Lock()
+	defer s.packing.Unlock()
+	b = s.next
+	s.next = newBatch(buf)
+	close(b.taken)
+	return b, !s.closed
+}
+
+func (s *Store) storeBatch(b *batch) {
+	defer close(b.done)
+	b.dropLeft()
+	if len(b.waiters) == 0 {
 		return
 	}
-	now := time.Now()
+	ctx, cancel := context.WithDeadline(s.work, b.until(time.Now()))
+	defer cancel()
+	if err := s.acceptChain.store(ctx, b.draft); err != nil {
+		b.err = fmt.Errorf("callback not stored: %w", err)
+	}
+}
+
+// dropLeft takes out the callbacks whose callers have left: they were told that theirs was not stored.
+func (b *batch) dropLeft() {
+	from, kept, end := headSize, 0, headSize
+	for _, w := range b.waiters {
+		record := b.draft.b[from:w.end]
+		from = w.end
+		if w.ctx.Err() != nil {
+			continue
+		}
+		if end != w.end-len(record) {
+			copy(b.draft.b[end:], record)
+		}
+		end += len(record)
+		b.waiters[kept] = waiter{w.ctx, end}
+		kept++
+	}
+	b.waiters, b.draft.b, b.draft.count = b.waiters[:kept], b.draft.b[:end], kept
+}
+
+// until is when the last of the callers stops waiting.
+func (b *batch) until(now time.Time) time.Time {
+	most := now.Add(acceptWait)
 	var until time.Time
-	records := make([][]byte, len(batch))
-	for i, w := range batch {
-		records[i] = w.raw
+	for _, w := range b.waiters {
 		d, ok := w.ctx.Deadline()
-		if !ok || d.Sub(now) > acceptWait {
-			d = now.Add(acceptWait)
+		if !ok || d.After(most) {
+			return most
 		}
 		if d.After(until) {
 			until = d
 		}
 	}
-	ctx, cancel := context.WithDeadline(s.work, until)
-	defer cancel()
-	err := s.acceptChain.store(ctx, records)
-	if err != nil {
-		err = fmt.Errorf("callback not stored: %w", err)
-	}
-	for _, w := range batch {
-		w.done <- err
-	}
+	return until
 }

@@ -48,13 +48,13 @@ func (c *chain) reached(last, ordinal uint64) {
 	c.at.Store(&markOf{Seq: last, Ordinal: ordinal})
 }
 
-// store returns nil once the records are stored as one pack. It tries until ctx is over.
-func (c *chain) store(ctx context.Context, records [][]byte) error {
+// store returns nil once the records of the draft are stored as one pack. It tries until ctx is over. The draft is its own until then.
+func (c *chain) store(ctx context.Context, d *draft) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var pack []byte
 	for {
-		err := c.try(ctx, records, &pack)
+		err := c.try(ctx, d, &pack)
 		c.s.note(c.name, err)
 		if err == nil {
 			return nil
@@ -67,8 +67,8 @@ func (c *chain) store(ctx context.Context, records [][]byte) error {
 	}
 }
 
-// try sends the pack once. It is encoded at the first try, and again only where another pack turned out to be before it.
-func (c *chain) try(ctx context.Context, records [][]byte, pack *[]byte) error {
+// try sends the pack once. It is sealed at the first try, and again only where another pack turned out to be before it.
+func (c *chain) try(ctx context.Context, d *draft, pack *[]byte) error {
 	if err := c.s.room(); err != nil {
 		return err
 	}
@@ -86,14 +86,14 @@ func (c *chain) try(ctx context.Context, records [][]byte, pack *[]byte) error {
 		*pack = nil
 	}
 	if *pack == nil {
-		*pack = encodePack(c.kind, c.ordinal, c.s.o.Now(), records)
+		*pack = d.seal(c.kind, c.ordinal, c.s.o.Now())
 	}
 	ack, err := ss.js.Publish(ctx, c.subject, *pack, jetstream.WithExpectLastSequencePerSubject(c.last))
 	if err != nil {
 		c.sure = false
 		return err
 	}
-	c.reached(ack.Sequence, c.ordinal+uint64(len(records)))
+	c.reached(ack.Sequence, c.ordinal+uint64(d.count))
 	return nil
 }
 

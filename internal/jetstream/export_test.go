@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"time"
 
 	"github.com/aftermath-rules/aftermath/engine"
 )
@@ -29,11 +30,21 @@ func StreamDir(dir, stream string) string { return streamDir(&Options{Dir: dir},
 
 // EncodeCallbacks makes a pack.
 func EncodeCallbacks(ordinal uint64, o Options, rs ...*engine.Record) []byte {
-	var raw [][]byte
+	d := newDraft(nil)
 	for _, r := range rs {
-		raw = append(raw, encodeRecord(r))
+		d.addCallback(r)
 	}
-	return encodePack(kindCallbacks, ordinal, o.Now(), raw)
+	return d.seal(kindCallbacks, ordinal, o.Now())
+}
+
+// PackOf makes the pack of callbacks that wait under these contexts.
+func PackOf(ctxs []context.Context, rs []*engine.Record) []byte {
+	b := newBatch([]byte("what was written before"))
+	for i, r := range rs {
+		b.add(ctxs[i], r)
+	}
+	b.dropLeft()
+	return b.draft.seal(kindCallbacks, 0, time.Now())
 }
 
 // DecodeCallbacks reads a pack.

@@ -63,7 +63,7 @@ func (s *Store) appendPack(ctx context.Context, records [][]byte, totals []byte)
 	}
 	ctx, cancel := s.untilStopped(ctx)
 	defer cancel(nil)
-	return s.outcomesChain.store(ctx, records)
+	return s.outcomesChain.store(ctx, draftOf(records))
 }
 
 // untilStopped gives a context that is also over, with ErrClosed, once the store is closed.

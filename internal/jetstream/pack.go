@@ -63,25 +63,63 @@ type pack struct {
 // errUnknownVersion says that a later release wrote it.
 var errUnknownVersion = errors.New("a newer release of aftermath wrote it, which this one cannot read")
 
-// encodePack gives the message for records.
-func encodePack(k kind, ordinal uint64, written time.Time, records [][]byte) []byte {
+// draft is a pack being written: its records stand behind the room for its head.
+type draft struct {
+	b     []byte
+	count int
+}
+
+// newDraft begins a pack in buf, whose content is lost. buf may be nil.
+func newDraft(buf []byte) *draft {
+	if cap(buf) < headSize {
+		buf = make([]byte, headSize)
+	}
+	return &draft{b: buf[:headSize]}
+}
+
+func (d *draft) add(record []byte) {
+	d.b = binary.BigEndian.AppendUint32(d.b, uint32(len(record)))
+	d.b = append(d.b, record...)
+	d.count++
+}
+
+// addCallback adds the record that decodeRecord reads.
+func (d *draft) addCallback(r *engine.Record) {
+	d.b = binary.BigEndian.AppendUint32(d.b, uint32(recordSize(r)))
+	d.b = appendRecord(d.b, r)
+	d.count++
+}
+
+// seal writes the head and gives the message, which is the draft's memory.
+func (d *draft) seal(k kind, ordinal uint64, written time.Time) []byte {
+	b := d.b
+	clear(b[:headSize])
+	copy(b, packMagic)
+	b[4], b[5] = packVersion, byte(k)
+	binary.BigEndian.PutUint32(b[8:], uint32(d.count))
+	binary.BigEndian.PutUint32(b[12:], uint32(len(b)-headSize))
+	binary.BigEndian.PutUint64(b[16:], ordinal)
+	binary.BigEndian.PutUint64(b[24:], uint64(written.UnixNano()))
+	binary.BigEndian.PutUint32(b[crcAt:], packSum(b))
+	return b
+}
+
+// draftOf writes records.
+func draftOf(records [][]byte) *draft {
 	size := headSize
 	for _, r := range records {
 		size += 4 + len(r)
 	}
-	b := make([]byte, headSize, size)
-	copy(b, packMagic)
-	b[4], b[5] = packVersion, byte(k)
-	binary.BigEndian.PutUint32(b[8:], uint32(len(records)))
-	binary.BigEndian.PutUint32(b[12:], uint32(size-headSize))
-	binary.BigEndian.PutUint64(b[16:], ordinal)
-	binary.BigEndian.PutUint64(b[24:], uint64(written.UnixNano()))
+	d := newDraft(make([]byte, headSize, size))
 	for _, r := range records {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(r)))
-		b = append(b, r...)
+		d.add(r)
 	}
-	binary.BigEndian.PutUint32(b[crcAt:], packSum(b))
-	return b
+	return d
+}
+
+// encodePack gives the message for records.
+func encodePack(k kind, ordinal uint64, written time.Time, records [][]byte) []byte {
+	return draftOf(records).seal(k, ordinal, written)
 }
 
 func packSum(b []byte) uint32 {
@@ -145,19 +183,21 @@ const (
 	recordHead    = 37
 )
 
-// encodeRecord gives the bytes of a callback.
-func encodeRecord(r *engine.Record) []byte {
-	b := make([]byte, recordHead, recordHead+len(r.Query)+len(r.Body))
-	b[0] = recordVersion
-	copy(b[1:], r.Key[:])
-	binary.BigEndian.PutUint64(b[17:], uint64(r.Window))
-	binary.BigEndian.PutUint64(b[25:], uint64(r.Received.UnixNano()))
-	binary.BigEndian.PutUint32(b[33:], uint32(len(r.Query)))
+// recordSize is how many bytes appendRecord appends.
+func recordSize(r *engine.Record) int { return recordHead + len(r.Query) + len(r.Body) }
+
+// appendRecord appends the bytes of a callback.
+func appendRecord(b []byte, r *engine.Record) []byte {
+	b = append(b, recordVersion)
+	b = append(b, r.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Window))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Received.UnixNano()))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Query)))
 	b = append(b, r.Query...)
 	return append(b, r.Body...)
 }
 
-// decodeRecord reads what encodeRecord wrote. The body shares b's memory.
+// decodeRecord reads what appendRecord wrote. The body shares b's memory.
 func decodeRecord(b []byte) (engine.Record, error) {
 	if len(b) < recordHead {
 		return engine.Record{}, fmt.Errorf("callback of %d bytes, which is too short", len(b))

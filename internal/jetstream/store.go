@@ -24,7 +24,6 @@ type Store struct {
 	lock *os.File
 	sess atomic.Pointer[session]
 
-	queue         chan *waiter
 	acceptChain   *chain
 	outcomesChain *chain
 	totals        []byte // JSON of the last totals; under outcomesMu
@@ -33,8 +32,10 @@ type Store struct {
 	packs         *source[*engine.Pack]
 	bundles       *source[*engine.Bundle]
 
-	closing  sync.RWMutex // held for reading while something is put into the queue
-	closed   bool         // under closing
+	packing  sync.Mutex
+	next     *batch        // under packing: the pack that callbacks join now
+	closed   bool          // under packing: nothing joins any more
+	joined   chan struct{} // tells the packer that something has, or that nothing will
 	stopping chan struct{}
 	work     context.Context // of everything the store does by itself
 	cancel   context.CancelFunc
@@ -68,7 +69,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		o: &o, log: o.Logger, lock: lock,
-		queue: make(chan *waiter, maxWaiters), stopping: make(chan struct{}), purgeNow: make(chan struct{}, 1),
+		next: newBatch(nil), joined: make(chan struct{}, 1), stopping: make(chan struct{}), purgeNow: make(chan struct{}, 1),
 	}
 	if err := s.open(ctx); err != nil {
 		lock.Close()
@@ -172,14 +173,9 @@ func (s *Store) isOpen(ctx context.Context) error {
 // Close stores what waits, tells the server what is acked and stops. Once ctx is over it waits no longer for what is to be
 // stored; it always waits for its goroutines and the server to end.
 func (s *Store) Close(ctx context.Context) error {
-	s.closing.Lock()
-	if s.closed {
-		s.closing.Unlock()
+	if !s.closeJoining() {
 		return nil
 	}
-	s.closed = true
-	close(s.queue)
-	s.closing.Unlock()
 
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
