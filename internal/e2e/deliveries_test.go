@@ -549,10 +549,9 @@ admin: {listen: 127.0.0.1:1, token: "${env:ADMIN_TOKEN}"}
 		says string
 	}{
 		{"nothing to do", nil, 2, ""},
-		{"no serve; only the admin's secrets are needed", []string{"list", "-c", "aftermath.yaml"}, 1, "does serve run"},
+		{"no serve; only the admin's secrets are needed", []string{"list", "-c", "aftermath.yaml"}, 1, "is serve running"},
 		{"no configuration", []string{"list", "-c", "nosuch.yaml"}, 1, "nosuch.yaml"},
-		{"a bad URL", []string{"list", "--admin", "localhost:9090"}, 2, "--admin takes a URL"},
-		{"a token without a URL", []string{"list", "--token", "x"}, 2, "--token goes with --admin"},
+		{"a bad URL", []string{"list", "--admin", "localhost:9090"}, 2, "no address of an admin port"},
 		{"replay of nothing", []string{"replay", "-c", "aftermath.yaml"}, 2, "--all"},
 		{"ids and filters", []string{"replay", "abc", "--rule", "x"}, 2, "not both"},
 		{"a bad limit", []string{"list", "--limit", "0"}, 2, "--limit"},
