@@ -27,6 +27,9 @@ const benchPacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{
 // the ratio is of their medians.
 func BenchmarkAccept(b *testing.B) {
 	for _, rules := range []int{10, 100_000} {
+		if rules > 10 && testing.Short() {
+			continue
+		}
 		for _, n := range []int{64, 256} {
 			b.Run(fmt.Sprintf("rules=%d/n=%d", rules, n), func(b *testing.B) { benchAccept(b, rules, n) })
 		}

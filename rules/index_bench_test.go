@@ -84,6 +84,9 @@ func benchPackets(n int) []*callback.Callback {
 }
 
 func sizes() []int {
+	if testing.Short() {
+		return []int{1, 100, 1000}
+	}
 	if os.Getenv("AFTERMATH_LONG") != "" {
 		return []int{1, 100, 1000, 10_000, 100_000, 1_000_000}
 	}

@@ -13,16 +13,22 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
-const benchRows = 1_000_000
+// benchRows is how many deliveries are searched: a million, or few where only -short is asked for.
+func benchRows() int {
+	if testing.Short() {
+		return 20_000
+	}
+	return 1_000_000
+}
 
-// million makes a history of a million finished deliveries: 1,000 rules, 20 shared actions, 200,000 accounts, some dead and pending.
+// million makes a history of benchRows finished deliveries: 1,000 rules, 20 shared actions, 200,000 accounts, some dead and pending.
 func million(b *testing.B) (*History, *log) {
 	b.Helper()
 	l := newLog(b)
 	h := New(Options{Path: filepath.Join(b.TempDir(), "history.db"), Source: l})
-	rnd := rand.New(rand.NewPCG(1, 2))
+	rnd, rows := rand.New(rand.NewPCG(1, 2)), benchRows()
 	start := time.Now()
-	for n := 0; n < benchRows; {
+	for n := 0; n < rows; {
 		var events []engine.Event
 		for range 1000 {
 			j := job(fmt.Sprintf("%032x", n), fmt.Sprint("rule", rnd.IntN(1000)), fmt.Sprint("action", rnd.IntN(20)),
@@ -63,7 +69,7 @@ func million(b *testing.B) (*History, *log) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("%d deliveries in %s, %.0f/s, %d bytes each", benchRows, took.Round(time.Second), benchRows/took.Seconds(), info.Size()/benchRows)
+	b.Logf("%d deliveries in %s, %.0f/s, %d bytes each", rows, took.Round(time.Second), float64(rows)/took.Seconds(), info.Size()/int64(rows))
 	b.Cleanup(h.closeFile)
 	return h, l
 }
