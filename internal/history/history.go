@@ -92,6 +92,23 @@ func (h *History) CatchUp(ctx context.Context, d time.Duration) {
 	}
 }
 
+// openWait is how long a search waits for a file to search: at a start, and after one was thrown away, there is none for a moment.
+const openWait = 2 * time.Second
+
+// awaitFile waits until there is a file, at most openWait.
+func (h *History) awaitFile(ctx context.Context) {
+	open := func() bool {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		return h.file != nil
+	}
+	for until := time.Now().Add(openWait); !open() && time.Now().Before(until); {
+		if !sleep(ctx, 5*time.Millisecond) {
+			return
+		}
+	}
+}
+
 // State gives how far it is.
 func (h *History) State() State {
 	h.mu.RLock()

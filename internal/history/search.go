@@ -103,9 +103,10 @@ func (r *row) delivery() Delivery {
 }
 
 // Search gives a page of what fits, newest first, and the cursor of the next page, "" where there is none. The error wraps ErrBadQuery
-// where the query is at fault, and is ErrNotReady while the history is being opened.
+// where the query is at fault, and is ErrNotReady where the history takes long to open.
 func (h *History) Search(ctx context.Context, q Query) (page []Delivery, next string, err error) {
 	defer func() { h.blame(err) }()
+	h.awaitFile(ctx)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.file == nil {
@@ -318,6 +319,7 @@ func (h *History) Delivery(ctx context.Context, id string) (*Delivery, []Attempt
 
 func (h *History) find(ctx context.Context, id string) (_ *row, _ []place, err error) {
 	defer func() { h.blame(err) }()
+	h.awaitFile(ctx)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.file == nil {
