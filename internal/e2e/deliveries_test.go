@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -76,30 +75,13 @@ rules:
 // call makes a request of the API with a JSON body and decodes the answer.
 func (s *server) call(method, path, body string, v any) (code int, text string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.admin+"/api/v1/"+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	code, b := s.send(method, "/api/v1/"+path, body)
 	if v != nil {
 		if err := json.Unmarshal(b, v); err != nil {
-			s.t.Fatalf("%s %s: %d %s: %v", method, path, resp.StatusCode, b, err)
+			s.t.Fatalf("%s %s: %d %s: %v", method, path, code, b, err)
 		}
 	}
-	return resp.StatusCode, string(b)
+	return code, string(b)
 }
 
 type deliveryPage struct {
