@@ -2,10 +2,10 @@ package cmd
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"sync"
@@ -15,14 +15,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-	"golang.org/x/time/rate"
+
+	"github.com/aftermath-rules/aftermath/internal/load"
 )
 
 // tally counts what posts came to.
 type tally struct {
 	ok, refused, failed int
 	reasons             map[string]int // why posts were not OK
-	took                []time.Duration
 }
 
 // maxReasons bounds how many reasons are told apart; each answer may be another.
@@ -40,9 +40,6 @@ func (t *tally) add(a *answer, err error) {
 		t.refused++
 		reason = fmt.Sprintf("%s: %.200q", a.line, a.body)
 	}
-	if a != nil {
-		t.took = append(t.took, a.took)
-	}
 	if reason != "" {
 		t.because(reason, 1)
 	}
@@ -55,52 +52,21 @@ func (t *tally) because(reason string, n int) {
 	t.reasons[reason] += n
 }
 
-func (t *tally) merge(o *tally) {
-	t.ok += o.ok
-	t.refused += o.refused
-	t.failed += o.failed
-	t.took = append(t.took, o.took...)
-	for reason, n := range o.reasons {
-		t.because(reason, n)
-	}
-}
-
 // load posts the packet count times and prints how that went.
 func (p *poster) load(cmd *cobra.Command, o *sendOptions) error {
-	limit := rate.Inf
-	if o.rate > 0 {
-		limit = rate.Limit(o.rate)
-	}
-	limiter := rate.NewLimiter(limit, 1)
 	bar := progress(cmd.ErrOrStderr(), o.count)
 	start := time.Now()
-	tallies := make([]tally, min(o.concurrency, o.count))
-	todo := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range tallies {
-		t := &tallies[i]
-		t.reasons = map[string]int{}
-		wg.Go(func() {
-			for range todo {
-				t.add(p.post(cmd.Context()))
-				bar()
-			}
-		})
-	}
-	for range o.count {
-		if limiter.Wait(cmd.Context()) != nil {
-			break // interrupted: say how far it came
-		}
-		todo <- struct{}{}
-	}
-	close(todo)
-	wg.Wait()
-	elapsed := time.Since(start)
 	total := tally{reasons: map[string]int{}}
-	for i := range tallies {
-		total.merge(&tallies[i])
-	}
-	return total.report(cmd, o.count, elapsed)
+	var mu sync.Mutex
+	plan := load.Plan{Rate: o.rate, Concurrency: min(o.concurrency, o.count), Count: o.count}
+	times := plan.Run(cmd.Context(), func(ctx context.Context, _ int) {
+		a, err := p.post(ctx)
+		mu.Lock()
+		total.add(a, err)
+		mu.Unlock()
+		bar()
+	})
+	return total.report(cmd, o.count, time.Since(start), times)
 }
 
 // progress gives a function to call after every post: it draws a bar on a terminal, and nothing elsewhere.
@@ -116,7 +82,7 @@ func progress(w io.Writer, count int) func() {
 }
 
 // report prints the table, and the reasons of what was not OK.
-func (t *tally) report(cmd *cobra.Command, count int, elapsed time.Duration) error {
+func (t *tally) report(cmd *cobra.Command, count int, elapsed time.Duration, times *load.Histogram) error {
 	reasons := slices.SortedFunc(maps.Keys(t.reasons), func(a, b string) int {
 		return cmp.Or(cmp.Compare(t.reasons[b], t.reasons[a]), cmp.Compare(a, b))
 	})
@@ -124,11 +90,10 @@ func (t *tally) report(cmd *cobra.Command, count int, elapsed time.Duration) err
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d× %s\n", t.reasons[reason], reason)
 	}
 	posts := t.ok + t.refused + t.failed
-	slices.Sort(t.took)
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "posts\tOK\trefused\tfailed\tper second\tp50\tp90\tp99\tmax\t")
 	fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.1f\t%s\t%s\t%s\t%s\t\n", posts, t.ok, t.refused, t.failed, float64(posts)/elapsed.Seconds(),
-		t.quantile(0.5), t.quantile(0.9), t.quantile(0.99), t.quantile(1))
+		quantile(times, 0.5), quantile(times, 0.9), quantile(times, 0.99), quantile(times, 1))
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -138,11 +103,10 @@ func (t *tally) report(cmd *cobra.Command, count int, elapsed time.Duration) err
 	return nil
 }
 
-// quantile gives the time within which the part q of the answers came; took is sorted.
-func (t *tally) quantile(q float64) string {
-	if len(t.took) == 0 {
+// quantile gives the time within which the part q of the posts were answered, or failed.
+func quantile(times *load.Histogram, q float64) string {
+	if times.Count() == 0 {
 		return "-"
 	}
-	i := int(math.Ceil(q*float64(len(t.took)))) - 1
-	return fmt.Sprintf("%.2fms", float64(t.took[max(i, 0)].Microseconds())/1000)
+	return fmt.Sprintf("%.2fms", float64(times.Quantile(q).Microseconds())/1000)
 }

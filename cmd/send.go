@@ -75,7 +75,7 @@ With --count it is a load generator: it prints how many posts were answered OK, 
 	f.StringVar(&o.queryFile, "query-file", "", "a file that holds query parameters, k=v&k=v")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for an answer (Chat waits 2s)")
 	f.IntVar(&o.count, "count", 1, "how many times to post the packet")
-	f.Float64Var(&o.rate, "rate", 0, "posts per second at most; 0 for as many as go")
+	f.Float64Var(&o.rate, "rate", 0, "posts per second, each timed from when it is due; 0 for as many as go")
 	f.IntVar(&o.concurrency, "concurrency", 1, "posts at a time")
 	f.BoolVar(&o.insecure, "insecure", false, "accept any server certificate")
 	f.StringVar(&o.ca, "ca", "", "a PEM file of the CA that signed the server's certificate")
@@ -279,7 +279,6 @@ type answer struct {
 	status int
 	line   string // the status line
 	body   []byte
-	took   time.Duration
 }
 
 // ok reports whether the endpoint said that the callback is in good hands.
@@ -296,8 +295,7 @@ const maxAnswer = 1 << 20 // bytes of it that are read
 
 func (p *poster) post(ctx context.Context) (*answer, error) {
 	u := *p.base
-	start := time.Now()
-	u.RawQuery = p.query(start)
+	u.RawQuery = p.query(time.Now())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(p.packet))
 	if err != nil {
 		return nil, err
@@ -316,7 +314,7 @@ func (p *poster) post(ctx context.Context) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", u.Host, err)
 	}
-	return &answer{status: res.StatusCode, line: res.Proto + " " + res.Status, body: body, took: time.Since(start)}, nil
+	return &answer{status: res.StatusCode, line: res.Proto + " " + res.Status, body: body}, nil
 }
 
 // once posts the packet and prints the answer.

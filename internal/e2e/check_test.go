@@ -103,8 +103,8 @@ smtp: {host: mail.example.com, tls: startls}
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	s := launch(t, filepath.Dir(file), nil)
-	if code := s.exit(); code != 1 || !strings.Contains(s.log(), "aftermath.yaml:4:3: ") {
-		t.Errorf("serve: exit %d\n%s", code, s.log())
+	if code := s.Exit(); code != 1 || !strings.Contains(s.Log(), "aftermath.yaml:4:3: ") {
+		t.Errorf("serve: exit %d\n%s", code, s.Log())
 	}
 }
 

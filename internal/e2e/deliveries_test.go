@@ -72,46 +72,6 @@ rules:
 `
 }
 
-// call makes a request of the API with a JSON body and decodes the answer.
-func (s *server) call(method, path, body string, v any) (code int, text string) {
-	s.t.Helper()
-	code, b := s.send(method, "/api/v1/"+path, body)
-	if v != nil {
-		if err := json.Unmarshal(b, v); err != nil {
-			s.t.Fatalf("%s %s: %d %s: %v", method, path, code, b, err)
-		}
-	}
-	return code, string(b)
-}
-
-type deliveryPage struct {
-	Deliveries []map[string]any
-	Next       string
-}
-
-// deliveries lists all that fit, page by page.
-func (s *server) deliveries(filter string) (all []map[string]any) {
-	s.t.Helper()
-	for cursor := ""; ; {
-		var page deliveryPage
-		if code, text := s.call("GET", "deliveries?limit=500&"+filter+"&cursor="+cursor, "", &page); code != 200 {
-			s.t.Fatalf("deliveries?%s: %d %s", filter, code, text)
-		}
-		all = append(all, page.Deliveries...)
-		if cursor = page.Next; cursor == "" {
-			return all
-		}
-	}
-}
-
-func (s *server) counted(what string, cond func(created, done, pending, dead, discarded uint64) bool) {
-	s.t.Helper()
-	eventually(s.t, what, func() bool {
-		d := s.status().Counts.Deliveries
-		return cond(d.Created, d.Done, d.Pending, d.Dead, d.Discarded)
-	})
-}
-
 // What an operator does after a receiver was broken: look, mend, replay, discard; by the API and by the command.
 func TestDeadLetters(t *testing.T) {
 	receiver := newLedger(t, 410)
@@ -120,12 +80,12 @@ func TestDeadLetters(t *testing.T) {
 	write(t, dir, "rules/all.yaml", hookRules(receiver.URL))
 	s := start(t, dir)
 	for i := range 6 {
-		s.deliver(fmt.Sprintf("user%d", i), "friend")
+		s.Deliver(fmt.Sprintf("user%d", i), "friend")
 	}
-	s.counted("all to be dead", func(_, _, _, dead, _ uint64) bool { return dead == 6 })
-	eventually(t, "the history to show them", func() bool { return len(s.deliveries("status=dead")) == 6 })
+	s.Counted("all to be dead", func(_, _, _, dead, _ uint64) bool { return dead == 6 })
+	eventually(t, "the history to show them", func() bool { return len(s.Deliveries("status=dead")) == 6 })
 
-	list := s.deliveries("account=user3&rule=all&action=crm&status=dead&since=1h")
+	list := s.Deliveries("account=user3&rule=all&action=crm&status=dead&since=1h")
 	if len(list) != 1 || list[0]["From_Account"] != "user3" || list[0]["type"] != "webhook" || list[0]["attempts"] != 1.0 || list[0]["next_attempt"] != nil {
 		t.Fatalf("%v", list)
 	}
@@ -138,7 +98,7 @@ func TestDeadLetters(t *testing.T) {
 			Sent, Received, At string
 		}
 	}
-	if code, text := s.call("GET", "deliveries/"+id, "", &one); code != 200 || one.Status != "dead" || len(one.History) != 1 {
+	if code, text := s.Call("GET", "deliveries/"+id, "", &one); code != 200 || one.Status != "dead" || len(one.History) != 1 {
 		t.Fatalf("%d %s", code, text)
 	}
 	if h := one.History[0]; h.Outcome != "dead" || h.Took <= 0 || !strings.Contains(h.Sent, "user3") || !strings.Contains(h.Received, "answered by the ledger") || h.At == "" {
@@ -146,69 +106,69 @@ func TestDeadLetters(t *testing.T) {
 	}
 
 	// Still broken: it dies again, under the same id.
-	if code, text := s.call("POST", "deliveries/"+id+"/replay", "", nil); code != 200 || !strings.Contains(text, `"pending"`) {
+	if code, text := s.Call("POST", "deliveries/"+id+"/replay", "", nil); code != 200 || !strings.Contains(text, `"pending"`) {
 		t.Errorf("replay: %d %s", code, text)
 	}
 	eventually(t, "it to die again", func() bool {
-		s.call("GET", "deliveries/"+id, "", &one)
+		s.Call("GET", "deliveries/"+id, "", &one)
 		return one.Status == "dead" && len(one.History) == 3
 	})
 	receiver.set(200)
-	if code, out, errs := aftermath(t, dir, nil, "deliveries", "replay", id, "--admin", s.admin); code != 0 || out != id+" replayed\n" {
+	if code, out, errs := aftermath(t, dir, nil, "deliveries", "replay", id, "--admin", s.Admin); code != 0 || out != id+" replayed\n" {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
-	s.counted("the replayed one to be done", func(c, done, _, dead, _ uint64) bool { return c == 6 && done == 1 && dead == 5 })
+	s.Counted("the replayed one to be done", func(c, done, _, dead, _ uint64) bool { return c == 6 && done == 1 && dead == 5 })
 	receiver.mu.Lock()
 	if receiver.taken[id] != 1 {
 		t.Errorf("the receiver took it %d times under its id", receiver.taken[id])
 	}
 	receiver.mu.Unlock()
 
-	other := s.deliveries("account=user1")[0]["id"].(string)
-	if code, text := s.call("DELETE", "deliveries/"+other, "", nil); code != 200 || !strings.Contains(text, `"discarded"`) {
+	other := s.Deliveries("account=user1")[0]["id"].(string)
+	if code, text := s.Call("DELETE", "deliveries/"+other, "", nil); code != 200 || !strings.Contains(text, `"discarded"`) {
 		t.Errorf("discard: %d %s", code, text)
 	}
-	if got := s.deliveries("status=discarded"); len(got) != 1 || got[0]["id"] != other {
+	if got := s.Deliveries("status=discarded"); len(got) != 1 || got[0]["id"] != other {
 		t.Errorf("%v", got)
 	}
-	code, out, errs := aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.admin)
+	code, out, errs := aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.Admin)
 	if code != 2 || !strings.Contains(errs, "--yes") {
 		t.Errorf("without --yes and a terminal: exit %d, %s%s", code, out, errs)
 	}
-	if code, out, errs = aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.admin, "--yes"); code != 0 || out != "1 of 1 dead letter discarded\n" {
+	if code, out, errs = aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.Admin, "--yes"); code != 0 || out != "1 of 1 dead letter discarded\n" {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
-	if code, out, errs = aftermath(t, dir, nil, "deliveries", "replay", "--all", "--yes", "--admin", s.admin, "--json"); code != 0 || !strings.Contains(out, `"replayed": 3`) || errs != "" {
+	if code, out, errs = aftermath(t, dir, nil, "deliveries", "replay", "--all", "--yes", "--admin", s.Admin, "--json"); code != 0 || !strings.Contains(out, `"replayed": 3`) || errs != "" {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
-	s.counted("all to end", func(c, done, pending, dead, discarded uint64) bool {
+	s.Counted("all to end", func(c, done, pending, dead, discarded uint64) bool {
 		return c == 6 && done == 4 && pending == 0 && dead == 0 && discarded == 2
 	})
-	code, out, errs = aftermath(t, dir, nil, "deliveries", "list", "--status", "done", "--admin", s.admin)
+	code, out, errs = aftermath(t, dir, nil, "deliveries", "list", "--status", "done", "--admin", s.Admin)
 	if code != 0 || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, "ID ") || !strings.Contains(out, "user3") {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
-	if code, out, errs = aftermath(t, dir, nil, "deliveries", "show", id, "--admin", s.admin); code != 0 || !strings.Contains(out, "answered by the ledger") {
+	if code, out, errs = aftermath(t, dir, nil, "deliveries", "show", id, "--admin", s.Admin); code != 0 || !strings.Contains(out, "answered by the ledger") {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
-	if code, _, errs = aftermath(t, dir, nil, "deliveries", "show", "nosuch", "--admin", s.admin); code != 1 || !strings.Contains(errs, `there is no delivery "nosuch"`) {
+	if code, _, errs = aftermath(t, dir, nil, "deliveries", "show", "nosuch", "--admin", s.Admin); code != 1 || !strings.Contains(errs, `there is no delivery "nosuch"`) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 
 	// All of it is there after a restart, and once more after the read model was deleted, and after it was spoilt.
-	want := fmt.Sprint(s.deliveries(""))
+	want := fmt.Sprint(s.Deliveries(""))
 	for _, spoil := range []func(string){
 		func(string) {},
 		func(file string) { must(t, os.Remove(file)) },
 		func(file string) { must(t, os.WriteFile(file, bytes.Repeat([]byte("garbage!"), 5000), 0o600)) },
 		func(file string) { must(t, os.Truncate(file, 12_000)) },
 	} {
-		s.stop()
+		s.Stop()
 		spoil(filepath.Join(dir, "data", "history.db"))
 		s = start(t, dir)
 		eventually(t, "the history to be as it was", func() bool {
-			var page deliveryPage
-			code, _ := s.call("GET", "deliveries?limit=500", "", &page)
+			var page struct{ Deliveries []map[string]any }
+			code, _ := s.Call("GET", "deliveries?limit=500", "", &page)
 			return code == 200 && fmt.Sprint(page.Deliveries) == want
 		})
 	}
@@ -220,10 +180,10 @@ func TestDeliveriesRefusals(t *testing.T) {
 	write(t, dir, "aftermath.yaml", config(""))
 	write(t, dir, "rules/all.yaml", hookRules(receiver.URL))
 	s := start(t, dir)
-	s.deliver("alice", "bob")
-	s.counted("it to be done", func(_, done, _, _, _ uint64) bool { return done == 1 })
-	eventually(t, "the history to show it", func() bool { return len(s.deliveries("status=done")) == 1 })
-	id := s.deliveries("")[0]["id"].(string)
+	s.Deliver("alice", "bob")
+	s.Counted("it to be done", func(_, done, _, _, _ uint64) bool { return done == 1 })
+	eventually(t, "the history to show it", func() bool { return len(s.Deliveries("status=done")) == 1 })
+	id := s.Deliveries("")[0]["id"].(string)
 	for _, c := range []struct {
 		method, path, body string
 		want               int
@@ -262,11 +222,11 @@ func TestDeliveriesRefusals(t *testing.T) {
 		{"GET", "nothing", "", 404},
 	} {
 		var e struct{ Error string }
-		if code, text := s.call(c.method, c.path, c.body, &e); code != c.want || e.Error == "" {
+		if code, text := s.Call(c.method, c.path, c.body, &e); code != c.want || e.Error == "" {
 			t.Errorf("%s %s %s: %d %s, want %d", c.method, c.path, c.body, code, text, c.want)
 		}
 	}
-	if d := s.status().Counts.Deliveries; d.Done != 1 || d.Created != 1 {
+	if d := s.Status().Counts.Deliveries; d.Done != 1 || d.Created != 1 {
 		t.Errorf("%+v", d)
 	}
 }
@@ -279,22 +239,22 @@ func TestHostileAccountsInFilters(t *testing.T) {
 	s := start(t, dir)
 	accounts := []string{"'; DROP TABLE x; --", `"`, "%", "_", "\r\n", "\x00", "<b>", "{{ x }}", "../..", "%2e%2e", "😀", "\u2028", "a&b=c", "a+b", "a b"}
 	for _, account := range accounts {
-		s.deliver(account, "friend")
+		s.Deliver(account, "friend")
 	}
-	eventually(t, "all to be shown", func() bool { return len(s.deliveries("status=done")) == len(accounts) })
+	eventually(t, "all to be shown", func() bool { return len(s.Deliveries("status=done")) == len(accounts) })
 	for _, account := range accounts {
-		got := s.deliveries("account=" + url.QueryEscape(account))
+		got := s.Deliveries("account=" + url.QueryEscape(account))
 		if len(got) != 1 || got[0]["From_Account"] != account {
 			t.Errorf("%q: %v", account, got)
 		}
 		var page struct {
 			Callbacks []struct{ Pairs []map[string]string }
 		}
-		s.call("GET", "callbacks?account="+url.QueryEscape(account), "", &page)
+		s.Call("GET", "callbacks?account="+url.QueryEscape(account), "", &page)
 		if len(page.Callbacks) != 1 || page.Callbacks[0].Pairs[0]["From_Account"] != account {
 			t.Errorf("callbacks of %q: %v", account, page)
 		}
-		code, out, errs := aftermath(t, dir, nil, "deliveries", "list", "--account="+strings.ReplaceAll(account, "\x00", "%"), "--admin", s.admin)
+		code, out, errs := aftermath(t, dir, nil, "deliveries", "list", "--account="+strings.ReplaceAll(account, "\x00", "%"), "--admin", s.Admin)
 		if code != 0 || strings.Count(out, "\n") != 2 {
 			t.Errorf("list of %q: exit %d, %q%s", account, code, out, errs)
 		}
@@ -309,10 +269,10 @@ func TestCallbacksAndReprocess(t *testing.T) {
 	write(t, dir, "rules/all.yaml", strings.Replace(hookRules(receiver.URL), "PairCount > 0", `From_Account == "nobody"`, 1))
 	s := start(t, dir)
 	for i := range 5 {
-		s.deliver(fmt.Sprintf("user%d", i), "friend")
+		s.Deliver(fmt.Sprintf("user%d", i), "friend")
 	}
 	torn := `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"torn","To_Account":"friend"},{"From_Account":"x"`
-	if code, answer, err := s.post("", torn); code != 400 || err != nil {
+	if code, answer, err := s.Post("", torn); code != 400 || err != nil {
 		t.Fatalf("%d %s %v", code, answer, err)
 	}
 	type shown struct {
@@ -327,7 +287,7 @@ func TestCallbacksAndReprocess(t *testing.T) {
 	var accounts []string
 	for cursor := ""; ; {
 		var p page
-		if code, text := s.call("GET", "callbacks?limit=2&status=stored&since=1h&cursor="+cursor, "", &p); code != 200 {
+		if code, text := s.Call("GET", "callbacks?limit=2&status=stored&since=1h&cursor="+cursor, "", &p); code != 200 {
 			t.Fatalf("%d %s", code, text)
 		}
 		for _, c := range p.Callbacks {
@@ -341,21 +301,21 @@ func TestCallbacksAndReprocess(t *testing.T) {
 		t.Errorf("newest first: %s", got)
 	}
 	var p page
-	s.call("GET", "callbacks?status=quarantined", "", &p)
+	s.Call("GET", "callbacks?status=quarantined", "", &p)
 	if len(p.Callbacks) != 1 || p.Callbacks[0].Packet != torn || len(p.Callbacks[0].Pairs) != 1 || p.Callbacks[0].Error == "" || p.Callbacks[0].Status != "quarantined" {
 		t.Fatalf("%+v", p)
 	}
 	var one shown
-	if code, text := s.call("GET", "callbacks/"+p.Callbacks[0].ID, "", &one); code != 200 || one.Packet != torn {
+	if code, text := s.Call("GET", "callbacks/"+p.Callbacks[0].ID, "", &one); code != 200 || one.Packet != torn {
 		t.Errorf("%d %s", code, text)
 	}
-	s.call("GET", "callbacks?account=user2", "", &p)
-	if code, text := s.call("GET", "callbacks/"+p.Callbacks[0].ID, "", &one); code != 200 || one.Pairs[0]["From_Account"] != "user2" || one.Status != "stored" {
+	s.Call("GET", "callbacks?account=user2", "", &p)
+	if code, text := s.Call("GET", "callbacks/"+p.Callbacks[0].ID, "", &one); code != 200 || one.Pairs[0]["From_Account"] != "user2" || one.Status != "stored" {
 		t.Errorf("%d %s", code, text)
 	}
 
 	write(t, dir, "rules/all.yaml", hookRules(receiver.URL))
-	if code, body := s.request("POST", "/api/v1/reload"); code != 200 {
+	if code, body := s.Request("POST", "/api/v1/reload"); code != 200 {
 		t.Fatalf("%d %s", code, body)
 	}
 	type reprocessed struct {
@@ -365,13 +325,13 @@ func TestCallbacksAndReprocess(t *testing.T) {
 	run := func(body string, made, existing int, taken int) reprocessed {
 		t.Helper()
 		var r reprocessed
-		if code, text := s.call("POST", "callbacks/reprocess", body, &r); code != 200 || r.Made != made || r.Existing != existing || r.Run == "" {
+		if code, text := s.Call("POST", "callbacks/reprocess", body, &r); code != 200 || r.Made != made || r.Existing != existing || r.Run == "" {
 			t.Errorf("%s: %d %s, want %d made", body, code, text, made)
 		}
 		eventually(t, "what was made to be delivered", func() bool { n, _ := receiver.unique(); return n == taken })
 		return r
 	}
-	eventually(t, "all callbacks to be handled", func() bool { return s.status().Counts.Callbacks == 5 })
+	eventually(t, "all callbacks to be handled", func() bool { return s.Status().Counts.Callbacks == 5 })
 	run(`{"since":"1h"}`, 5, 0, 5)
 	run(`{"since":"1h"}`, 0, 5, 5)
 	run(`{"status":"quarantined"}`, 1, 0, 6)
@@ -391,15 +351,15 @@ func TestCallbacksAndReprocess(t *testing.T) {
 	if n != 5 {
 		t.Errorf("%d deliveries say that they were made anew, want 5", n)
 	}
-	s.counted("all to be done", func(c, done, pending, _, _ uint64) bool { return c == 11 && done == 11 && pending == 0 })
-	if got := s.status().Counts.Callbacks; got != 5 {
+	s.Counted("all to be done", func(c, done, pending, _, _ uint64) bool { return c == 11 && done == 11 && pending == 0 })
+	if got := s.Status().Counts.Callbacks; got != 5 {
 		t.Errorf("%d callbacks counted: reprocessing counts none", got)
 	}
 	var rules struct{ Rules []map[string]any }
-	if s.call("GET", "rules", "", &rules); len(rules.Rules) != 1 || rules.Rules[0]["name"] != "all" || rules.Rules[0]["line"] != 5.0 || rules.Rules[0]["last_match"] != nil {
+	if s.Call("GET", "rules", "", &rules); len(rules.Rules) != 1 || rules.Rules[0]["name"] != "all" || rules.Rules[0]["line"] != 5.0 || rules.Rules[0]["last_match"] != nil {
 		t.Errorf("%v", rules)
 	}
-	if code, text := s.call("GET", "rules/all", "", nil); code != 200 || !strings.Contains(text, `"condition":"PairCount \u003e 0"`) {
+	if code, text := s.Call("GET", "rules/all", "", nil); code != 200 || !strings.Contains(text, `"condition":"PairCount \u003e 0"`) {
 		t.Errorf("%d %s", code, text)
 	}
 }
@@ -417,14 +377,14 @@ func TestKillDuringBulkReplay(t *testing.T) {
 	for p := range 15 {
 		wg.Go(func() {
 			for i := range letters / 15 {
-				if code, _, err := s.post("", packet(fmt.Sprintf("p%d-%d", p, i), "friend")); code != 200 || err != nil {
+				if code, _, err := s.Post("", packet(fmt.Sprintf("p%d-%d", p, i), "friend")); code != 200 || err != nil {
 					t.Errorf("%d %v", code, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	s.counted("all to be dead", func(_, _, _, dead, _ uint64) bool { return dead == letters })
+	s.Counted("all to be dead", func(_, _, _, dead, _ uint64) bool { return dead == letters })
 	receiver.set(200)
 	receiver.mu.Lock()
 	receiver.slow = 2 * time.Millisecond
@@ -434,7 +394,7 @@ func TestKillDuringBulkReplay(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			req, err := http.NewRequest(http.MethodPost, s.admin+"/api/v1/deliveries/replay", strings.NewReader(`{"rule":"all"}`))
+			req, err := http.NewRequest(http.MethodPost, s.Admin+"/api/v1/deliveries/replay", strings.NewReader(`{"rule":"all"}`))
 			if err != nil {
 				return
 			}
@@ -446,24 +406,24 @@ func TestKillDuringBulkReplay(t *testing.T) {
 		before, _ := receiver.unique()
 		eventually(t, "some replays to arrive", func() bool { n, _ := receiver.unique(); return n >= min(before+20, letters) })
 		time.Sleep(time.Duration(round*37) * time.Millisecond) // so that the kills fall at different steps
-		s.kill()
+		s.Kill()
 		<-done
 		s = start(t, dir)
-		s.status() // whatever the moment, the counts balance
+		s.Status() // whatever the moment, the counts balance
 	}
 	var result map[string]any
-	if code, text := s.call("POST", "deliveries/replay", `{}`, &result); code != 200 {
+	if code, text := s.Call("POST", "deliveries/replay", `{}`, &result); code != 200 {
 		t.Fatalf("%d %s", code, text)
 	}
-	s.counted("all to be done", func(c, d, pending, dead, _ uint64) bool {
+	s.Counted("all to be done", func(c, d, pending, dead, _ uint64) bool {
 		return c == letters && d == letters && pending == 0 && dead == 0
 	})
 	n, repeats := receiver.unique()
 	if n != letters {
 		t.Errorf("the receiver took %d of %d", n, letters)
 	}
-	eventually(t, "the history to show all as done", func() bool { return len(s.deliveries("status=done")) == letters })
-	if left := len(s.deliveries("status=dead")) + len(s.deliveries("status=pending")); left != 0 {
+	eventually(t, "the history to show all as done", func() bool { return len(s.Deliveries("status=done")) == letters })
+	if left := len(s.Deliveries("status=dead")) + len(s.Deliveries("status=pending")); left != 0 {
 		t.Errorf("%d are shown as not done", left)
 	}
 	t.Logf("%d kills, %d dead letters replayed, 0 lost, %d repeated", rounds, letters, repeats)
@@ -475,7 +435,7 @@ func TestEvents(t *testing.T) {
 	write(t, dir, "aftermath.yaml", config(""))
 	write(t, dir, "rules/all.yaml", "rules:\n  - {name: all, condition: PairCount > 0, actions: [{type: log, message: x}]}\n")
 	s := start(t, dir)
-	resp, err := http.Get(s.admin + "/api/v1/events")
+	resp, err := http.Get(s.Admin + "/api/v1/events")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -500,16 +460,16 @@ func TestEvents(t *testing.T) {
 		return func() bool { mu.Lock(); defer mu.Unlock(); return bytes.Contains(text, []byte(what)) }
 	}
 	eventually(t, "the stream to begin", told(": hello"))
-	s.deliver("alice\r\n\r\nevent: forged", "bob")
+	s.Deliver("alice\r\n\r\nevent: forged", "bob")
 	eventually(t, "the outcome", told(`"outcome":"done"`))
 	if told("\nevent: forged")() {
 		t.Errorf("an account broke out: %s", text)
 	}
 	write(t, dir, "rules/more.yaml", "rules:\n  - {name: more, condition: PairCount > 5, actions: [{type: log, message: x}]}\n")
-	s.request("POST", "/api/v1/reload")
+	s.Request("POST", "/api/v1/reload")
 	eventually(t, "the reload", told("event: reload"))
 	begin := time.Now()
-	if code := s.stop(); code != 0 {
+	if code := s.Stop(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 	if took := time.Since(begin); took > 8*time.Second {

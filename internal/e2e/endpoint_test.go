@@ -85,7 +85,7 @@ admin: {listen: 127.0.0.1:0}
 		{"an empty account", "POST", "/chat", open, strings.Replace(good, `"a"`, `""`, 1), 400, "*"},
 		{"keys in another case", "POST", "/chat", open, strings.Replace(good, "From_Account", "from_account", 1), 400, "*"},
 	}
-	base := strings.TrimSuffix(s.callback, "/chat")
+	base := strings.TrimSuffix(s.Callback, "/chat")
 	var refused, quarantined uint64
 	texts := map[string]bool{} // of all 401s
 	for _, c := range cases {
@@ -127,24 +127,24 @@ admin: {listen: 127.0.0.1:0}
 		t.Errorf("the 401s can be told apart: %v", texts)
 	}
 	eventually(t, "the counts to say so", func() bool {
-		n := s.status().Counts
+		n := s.Status().Counts
 		return n.Callbacks == 6 && n.Refused == refused && n.Quarantined == quarantined
 	})
 
 	// SIGHUP takes over a rotated token: the variables of a running process are as they were, so a file is used.
 	write(t, dir, "token", "rotated-token\n")
 	write(t, dir, "aftermath.yaml", strings.Replace(read(t, dir, "aftermath.yaml"), "${env:OLD_TOKEN}", "${file:token}", 1))
-	must(t, s.cmd.Process.Signal(syscall.SIGHUP))
+	s.Signal(syscall.SIGHUP)
 	eventually(t, "the rotated token to be taken", func() bool {
-		code, _, err := s.post(signed("rotated-token", time.Now()), good)
+		code, _, err := s.Post(signed("rotated-token", time.Now()), good)
 		return err == nil && code == 200
 	})
-	if code, _, err := s.post(signed("old-token", time.Now()), good); code != 401 || err != nil {
+	if code, _, err := s.Post(signed("old-token", time.Now()), good); code != 401 || err != nil {
 		t.Errorf("the old token still holds: %d %v", code, err)
 	}
 	write(t, dir, "token", "rotated-again\n")
 	eventually(t, "a change of the secret's file to be taken", func() bool {
-		code, _, err := s.post(signed("rotated-again", time.Now()), good)
+		code, _, err := s.Post(signed("rotated-again", time.Now()), good)
 		return err == nil && code == 200
 	})
 }
@@ -165,20 +165,20 @@ func TestRepeatsOverARestart(t *testing.T) {
 	s := start(t, dir)
 	again := func(body string) {
 		t.Helper()
-		if code, answer, err := s.post(query, body); code != 200 || answer != answerOK || err != nil {
+		if code, answer, err := s.Post(query, body); code != 200 || answer != answerOK || err != nil {
 			t.Fatalf("%d %s %v", code, answer, err)
 		}
 	}
 	again(packet("a", "b"))
 	again(packet("a", "b"))
 	// What is not recorded yet when the process dies is delivered again, under the same id: that is another test's.
-	eventually(t, "the delivery to be recorded", func() bool { return s.status().Counts.Deliveries.Done == 1 })
-	s.kill()
+	eventually(t, "the delivery to be recorded", func() bool { return s.Status().Counts.Deliveries.Done == 1 })
+	s.Kill()
 	s = start(t, dir)
 	again(packet("a", "b"))
 	again(packet("a", "c")) // the same RequestId, but another body
 	eventually(t, "two callbacks and two repeats", func() bool {
-		c := s.status().Counts
+		c := s.Status().Counts
 		return c.Callbacks == 2 && c.Repeats == 2 && c.Deliveries.Done == 2
 	})
 	if lines := jsonLines(t, filepath.Join(dir, "seen.jsonl")); len(lines) != 2 {
@@ -198,8 +198,8 @@ func TestMutualTLS(t *testing.T) {
 	write(t, dir, "aftermath.yaml", strings.Replace(config(""), "apps:", "tls: {cert: server.pem, key: server.key, client_ca: ca.pem}, apps:", 1))
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := start(t, dir)
-	if !strings.HasPrefix(s.callback, "https://") {
-		t.Fatalf("it listens on %s", s.callback)
+	if !strings.HasPrefix(s.Callback, "https://") {
+		t.Fatalf("it listens on %s", s.Callback)
 	}
 	post := func(client string) (int, error) {
 		roots := x509.NewCertPool()
@@ -213,7 +213,7 @@ func TestMutualTLS(t *testing.T) {
 		}
 		transport := &http.Transport{TLSClientConfig: conf}
 		defer transport.CloseIdleConnections()
-		req, err := http.NewRequestWithContext(t.Context(), "POST", s.callback+"?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete", strings.NewReader(packet("a", "b")))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.Callback+"?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete", strings.NewReader(packet("a", "b")))
 		must(t, err)
 		resp, err := transport.RoundTrip(req)
 		if err != nil {
@@ -231,10 +231,10 @@ func TestMutualTLS(t *testing.T) {
 	if code, err := post("other"); err == nil {
 		t.Errorf("with another CA's certificate: answered %d", code)
 	}
-	s.stop()
+	s.Stop()
 	must(t, os.Remove(filepath.Join(dir, "ca.pem")))
-	if closed := launch(t, dir, nil); closed.exit() != 1 || !strings.Contains(closed.log(), "ca.pem") {
-		t.Errorf("without the CA: %s", closed.log())
+	if closed := launch(t, dir, nil); closed.Exit() != 1 || !strings.Contains(closed.Log(), "ca.pem") {
+		t.Errorf("without the CA: %s", closed.Log())
 	}
 }
 

@@ -114,7 +114,7 @@ func TestReadmeIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "aftermath.yaml", config(""))
 	write(t, dir, "rules/a.yaml", "rules: []\n")
-	_, metrics := start(t, dir).request(http.MethodGet, "/metrics")
+	_, metrics := start(t, dir).Request(http.MethodGet, "/metrics")
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (aftermath_\w+)`).FindAllStringSubmatch(string(metrics), -1) {
 		if !strings.Contains(text, m[1]) {
 			t.Errorf("README.md does not name the metric %s", m[1])

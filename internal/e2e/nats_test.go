@@ -30,26 +30,26 @@ func TestExistingNATS(t *testing.T) {
 	write(t, dir, "aftermath.yaml", config("nats: {url: '"+url+"', replicas: 1}\n"))
 	write(t, dir, "rules/a.yaml", ruleNamed("all"))
 	s := start(t, dir)
-	s.deliver("a", "b")
-	eventually(t, "the first delivery", func() bool { return s.status().Counts.Deliveries.Done == 1 })
+	s.Deliver("a", "b")
+	eventually(t, "the first delivery", func() bool { return s.Status().Counts.Deliveries.Done == 1 })
 
 	port := n.Addr().(*net.TCPAddr).Port
 	n.Shutdown()
 	n.WaitForShutdown()
-	if code, answer, err := s.post("", packet("lost", "in time")); err != nil || code != 503 {
+	if code, answer, err := s.Post("", packet("lost", "in time")); err != nil || code != 503 {
 		t.Errorf("without the cluster: %d %s %v", code, answer, err)
 	}
 	n = run(port)
 	eventually(t, "callbacks to be stored again", func() bool {
-		code, _, err := s.post("", packet("c", "d"))
+		code, _, err := s.Post("", packet("c", "d"))
 		return err == nil && code == 200
 	})
 	eventually(t, "the second delivery", func() bool { return len(jsonLines(t, filepath.Join(dir, "seen.jsonl"))) >= 2 })
-	if code := s.stop(); code != 0 {
+	if code := s.Stop(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 	s = start(t, dir)
-	if d := s.status().Counts.Deliveries; d.Done < 2 {
+	if d := s.Status().Counts.Deliveries; d.Done < 2 {
 		t.Errorf("after a restart: %+v", d)
 	}
 }

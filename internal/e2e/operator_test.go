@@ -16,13 +16,13 @@ func TestConfigurationIsFollowedDespiteALongPoll(t *testing.T) {
 	write(t, dir, "aftermath.yaml", "poll: 24h\ncallback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 127.0.0.1:0, token: '${file:token}'}\n")
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := start(t, dir)
-	s.token = "second-token"
-	if code, _ := s.request(http.MethodGet, "/api/v1/status"); code != 401 {
+	s.Token = "second-token"
+	if code, _ := s.Request(http.MethodGet, "/api/v1/status"); code != 401 {
 		t.Fatalf("status with another token: %d", code)
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "token"), []byte("second-token\n"), 0o600))
 	eventually(t, "the token to be taken", func() bool {
-		code, _ := s.request(http.MethodGet, "/api/v1/status")
+		code, _ := s.Request(http.MethodGet, "/api/v1/status")
 		return code == 200
 	})
 }
@@ -33,14 +33,14 @@ func TestNoQuarantine(t *testing.T) {
 	write(t, dir, "aftermath.yaml", config("keep: {quarantine: 0}\n"))
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := start(t, dir)
-	if code, answer, err := s.post("", `{"canary-of-the-packet": 1}`); code != 400 || err != nil {
+	if code, answer, err := s.Post("", `{"canary-of-the-packet": 1}`); code != 400 || err != nil {
 		t.Fatalf("got %d %s %v", code, answer, err)
 	}
-	eventually(t, "the refusal to be counted", func() bool { return s.status().Counts.Refused == 1 })
-	if n := s.status().Counts.Quarantined; n != 0 {
+	eventually(t, "the refusal to be counted", func() bool { return s.Status().Counts.Refused == 1 })
+	if n := s.Status().Counts.Quarantined; n != 0 {
 		t.Errorf("%d packets are quarantined", n)
 	}
-	if code := s.stop(); code != 0 {
+	if code := s.Stop(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 	must(t, filepath.WalkDir(filepath.Join(dir, "data"), func(name string, entry os.DirEntry, err error) error {
@@ -66,10 +66,10 @@ func TestWaitForACluster(t *testing.T) {
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := launch(t, dir, nil)
 	eventually(t, "a word of what it waits for", func() bool {
-		return strings.Contains(s.log(), "the cluster cannot be reached") && strings.Contains(s.log(), addr)
+		return strings.Contains(s.Log(), "the cluster cannot be reached") && strings.Contains(s.Log(), addr)
 	})
-	s.stop()
-	if strings.Contains(s.log(), "canary-password") {
-		t.Errorf("the password is shown: %s", s.log())
+	s.Stop()
+	if strings.Contains(s.Log(), "canary-password") {
+		t.Errorf("the password is shown: %s", s.Log())
 	}
 }

@@ -182,7 +182,7 @@ func TestQuickstart(t *testing.T) {
 	))
 	s := start(t, dir)
 
-	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.callback, "--sdkappid", "1400000000", "doc-example.json")
+	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.Callback, "--sdkappid", "1400000000", "doc-example.json")
 	if code != 0 || strings.TrimSpace(out) != answerOK {
 		t.Fatalf("send: exit %d, %s%s", code, out, errs)
 	}
@@ -190,13 +190,13 @@ func TestQuickstart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs = aftermath(t, dir, nil, "send", "--url", s.callback, "--sdkappid", "1400483163",
+	code, out, errs = aftermath(t, dir, nil, "send", "--url", s.Callback, "--sdkappid", "1400483163",
 		"--query", strings.TrimSpace(string(query)), "both-ways.json")
 	if code != 0 || strings.TrimSpace(out) != answerOK {
 		t.Fatalf("send: exit %d, %s%s", code, out, errs)
 	}
 
-	eventually(t, "seven deliveries to be done", func() bool { return s.status().Counts.Deliveries.Done == 7 })
+	eventually(t, "seven deliveries to be done", func() bool { return s.Status().Counts.Deliveries.Done == 7 })
 	bodies := strings.Join(hooks.bodies(), "\n")
 	for _, want := range []string{
 		`"From_Account":"id","To_Account":"id1"`, `"From_Account":"id","To_Account":"id2"`, `"From_Account":"id","To_Account":"id3"`,
@@ -218,7 +218,7 @@ func TestQuickstart(t *testing.T) {
 	if len(got) != 1 || got[0].header.Get("Subject") != "id deleted 3 friends at once" || got[0].to[0] != "care@example.com" {
 		t.Errorf("the mail server got %+v", got)
 	}
-	if code := s.stop(); code != 0 {
+	if code := s.Stop(); code != 0 {
 		t.Errorf("serve ended with %d", code)
 	}
 }
@@ -228,12 +228,12 @@ func TestQuickstartNeedsNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	copyTree(t, "../../examples/quickstart", dir, strings.NewReplacer("127.0.0.1:8080", "127.0.0.1:0", "127.0.0.1:9090", "127.0.0.1:0"))
 	s := start(t, dir)
-	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.callback, "--sdkappid", "1400000000", "doc-example.json")
+	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.Callback, "--sdkappid", "1400000000", "doc-example.json")
 	if code != 0 || strings.TrimSpace(out) != answerOK {
 		t.Fatalf("send: exit %d, %s%s", code, out, errs)
 	}
-	eventually(t, "four deliveries to be done", func() bool { return s.status().Counts.Deliveries.Done == 4 })
+	eventually(t, "four deliveries to be done", func() bool { return s.Status().Counts.Deliveries.Done == 4 })
 	for _, want := range []string{"http://127.0.0.1:8081/hooks/friend-deleted", "id deleted 3 friends at once"} {
-		eventually(t, "the log to say what would be sent: "+want, func() bool { return strings.Contains(s.log(), want) })
+		eventually(t, "the log to say what would be sent: "+want, func() bool { return strings.Contains(s.Log(), want) })
 	}
 }

@@ -14,13 +14,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
 )
 
 // The README's fenced blocks are run from top to bottom in a scratch copy of the examples. What a block is, its first word says:
@@ -251,7 +252,7 @@ func (r *readmeRun) once(shell string, stdin []byte, want *[]string, exit int) s
 func (r *readmeRun) command(ctx context.Context, shell string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-c", shell)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(built.Path)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return cmd
 }
 
@@ -285,15 +286,14 @@ func (r *readmeRun) fetch(b block, m []string) []byte {
 // process is a command that goes on running.
 type process struct {
 	cmd  *exec.Cmd
-	mu   sync.Mutex
-	out  bytes.Buffer // of both streams
-	used map[int]bool // lines that a block has shown
+	out  program.Output // of both streams
+	used map[int]bool   // lines that a block has shown
 }
 
 func (r *readmeRun) start(b block, name, shell string, want *[]string) {
 	r.t.Helper()
 	p := &process{used: map[int]bool{}, cmd: r.command(context.WithoutCancel(r.t.Context()), "exec "+shell)}
-	p.cmd.Stdout, p.cmd.Stderr = locked{&p.mu, &p.out}, locked{&p.mu, &p.out}
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if r.processes[name] != nil {
 		r.t.Fatalf("README.md:%d: %s runs already", b.line, name)
 	}
@@ -308,7 +308,7 @@ func (r *readmeRun) start(b block, name, shell string, want *[]string) {
 		timer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 		defer timer.Stop()
 		if err := <-ended; err != nil {
-			r.t.Errorf("%s: %v\n%s", name, err, tail(p.out.String(), 20))
+			r.t.Errorf("%s: %v\n%s", name, err, program.Tail(p.out.String(), 20))
 		}
 	})
 	if want == nil {
@@ -333,9 +333,7 @@ func (r *readmeRun) await(b block, p *process, want []string) {
 
 // take marks the lines as shown if all of them are there; else it gives those that are missing, and what is there.
 func (p *process) take(back *strings.Replacer, want []string) (missing, rest []string) {
-	p.mu.Lock()
 	all := p.out.String()
-	p.mu.Unlock()
 	got := alike(lines(back.Replace(all[:strings.LastIndexByte(all, '\n')+1])))
 	taken := map[int]bool{}
 	for _, line := range want {

@@ -51,7 +51,7 @@ func TestEditsTakeEffectUnderLoad(t *testing.T) {
 				tick.Stop()
 				return
 			case <-tick.C:
-				if code, answer, err := s.post("", packet("a", "b")); err != nil || code != 200 || answer != answerOK {
+				if code, answer, err := s.Post("", packet("a", "b")); err != nil || code != 200 || answer != answerOK {
 					failed.Add(1)
 				}
 			}
@@ -98,7 +98,7 @@ func TestEditsTakeEffectUnderLoad(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			e.edit(ruleNamed(e.rule))
 			eventually(t, "the edit to take effect", func() bool { return lastRule(t, dir) == e.rule })
-			if st := s.status(); !st.Rules.Disk.OK {
+			if st := s.Status(); !st.Rules.Disk.OK {
 				t.Errorf("the disk is said to be broken: %+v", st.Rules.Disk.Errors)
 			}
 		})
@@ -114,58 +114,58 @@ func TestBrokenEdit(t *testing.T) {
 	file := write(t, dir, "rules/a.yaml", ruleNamed("good"))
 	write(t, dir, "aftermath.yaml", config(""))
 	s := start(t, dir)
-	good := s.status().Rules.Running.Hash
+	good := s.Status().Rules.Running.Hash
 
 	broken := strings.Replace(ruleNamed("broken"), "PairCount > 0", "PairCuont > 0", 1)
 	must(t, os.WriteFile(file, []byte(broken), 0o644))
-	eventually(t, "status to show the error", func() bool { return !s.status().Rules.Disk.OK })
-	st := s.status()
+	eventually(t, "status to show the error", func() bool { return !s.Status().Rules.Disk.OK })
+	st := s.Status()
 	if e := st.Rules.Disk.Errors; len(e) != 1 || e[0].Line != 3 || e[0].Column != 16 || !strings.HasSuffix(e[0].File, "rules/a.yaml") || !strings.Contains(e[0].Message, "PairCuont") {
 		t.Errorf("the error in status: %+v", e)
 	}
 	if st.Rules.Running.Hash != good {
 		t.Error("what runs has changed")
 	}
-	if code, body := s.request("GET", "/readyz"); code != 200 || !strings.Contains(string(body), "PairCuont") {
+	if code, body := s.Request("GET", "/readyz"); code != 200 || !strings.Contains(string(body), "PairCuont") {
 		t.Errorf("readyz: %d %s", code, body)
 	}
-	if _, body := s.request("GET", "/metrics"); !strings.Contains(string(body), "\naftermath_rules_last_reload_successful 0\n") {
+	if _, body := s.Request("GET", "/metrics"); !strings.Contains(string(body), "\naftermath_rules_last_reload_successful 0\n") {
 		t.Error("the metric of the last reload does not say that it failed")
 	}
-	if !strings.Contains(s.log(), "a.yaml:3:16") {
+	if !strings.Contains(s.Log(), "a.yaml:3:16") {
 		t.Error("the log does not say where the error is")
 	}
-	if code, body := s.request("POST", "/api/v1/reload"); code != 422 || !strings.Contains(string(body), "PairCuont") {
+	if code, body := s.Request("POST", "/api/v1/reload"); code != 422 || !strings.Contains(string(body), "PairCuont") {
 		t.Errorf("reload: %d %s", code, body)
 	}
-	s.deliver("a", "b")
-	eventually(t, "the good rule to run", func() bool { return lastRule(t, dir) == "good" && s.status().Counts.Deliveries.Done == 1 })
-	s.kill()
+	s.Deliver("a", "b")
+	eventually(t, "the good rule to run", func() bool { return lastRule(t, dir) == "good" && s.Status().Counts.Deliveries.Done == 1 })
+	s.Kill()
 
 	s = start(t, dir)
-	if st := s.status(); st.Rules.Running.Hash != good || st.Rules.Disk.OK {
+	if st := s.Status(); st.Rules.Running.Hash != good || st.Rules.Disk.OK {
 		t.Errorf("after a restart: %+v, want the set %s", st.Rules, good)
 	}
-	s.deliver("a", "c")
+	s.Deliver("a", "c")
 	eventually(t, "the good rule to run again", func() bool { return len(jsonLines(t, filepath.Join(dir, "seen.jsonl"))) == 2 })
 	if got := lastRule(t, dir); got != "good" {
 		t.Errorf("rule %s ran", got)
 	}
 
 	must(t, os.WriteFile(file, []byte(ruleNamed("mended")), 0o644))
-	eventually(t, "the mended set to run", func() bool { st := s.status(); return st.Rules.Disk.OK && st.Rules.Running.Hash != good })
-	if code := s.stop(); code != 0 {
+	eventually(t, "the mended set to run", func() bool { st := s.Status(); return st.Rules.Disk.OK && st.Rules.Running.Hash != good })
+	if code := s.Stop(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
 
 	must(t, os.WriteFile(file, []byte(broken), 0o644))
 	strict := launch(t, dir, nil, "--strict")
-	if code := strict.exit(); code != 1 || !strings.Contains(strict.log(), "a.yaml:3:16: ") {
-		t.Errorf("--strict: exit %d, %s", code, strict.log())
+	if code := strict.Exit(); code != 1 || !strings.Contains(strict.Log(), "a.yaml:3:16: ") {
+		t.Errorf("--strict: exit %d, %s", code, strict.Log())
 	}
 	must(t, os.RemoveAll(filepath.Join(dir, "data")))
 	fresh := launch(t, dir, nil)
-	if code := fresh.exit(); code != 1 || !strings.Contains(fresh.log(), "a.yaml:3:16: ") {
-		t.Errorf("with no last good set: exit %d, %s", code, fresh.log())
+	if code := fresh.Exit(); code != 1 || !strings.Contains(fresh.Log(), "a.yaml:3:16: ") {
+		t.Errorf("with no last good set: exit %d, %s", code, fresh.Log())
 	}
 }

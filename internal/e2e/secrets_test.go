@@ -69,32 +69,32 @@ rules:
       - {type: log, message: dry, dry_run: true, fields: {key: "${env:CRM_KEY}"}}
 `)
 	s := start(t, dir, env...)
-	s.token = canaries["ADMIN_TOKEN"]
+	s.Token = canaries["ADMIN_TOKEN"]
 	packetFile := write(t, dir, "packet.json", packet("a", "b"))
-	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.callback, "--sdkappid", "1400000000", "--token", canaries["CALLBACK_TOKEN"], packetFile)
+	code, out, errs := aftermath(t, dir, nil, "send", "--url", s.Callback, "--sdkappid", "1400000000", "--token", canaries["CALLBACK_TOKEN"], packetFile)
 	if code != 0 {
 		t.Fatalf("send: exit %d, %s%s", code, out, errs)
 	}
-	if code, answer, err := s.post("SdkAppid=1400000000&Sign="+canaries["CALLBACK_TOKEN"]+"&RequestTime=1", "{}"); code != 401 || err != nil {
+	if code, answer, err := s.Post("SdkAppid=1400000000&Sign="+canaries["CALLBACK_TOKEN"]+"&RequestTime=1", "{}"); code != 401 || err != nil {
 		t.Errorf("a wrong Sign: %d %s %v", code, answer, err)
 	}
 	eventually(t, "every delivery to end", func() bool {
-		d := s.status().Counts.Deliveries
+		d := s.Status().Counts.Deliveries
 		return d.Created == 4 && d.Pending == 0 && d.Dead == 3
 	})
 	// A template error that stands beside a secret must not quote it.
 	write(t, dir, "rules/b.yaml", "actions:\n  x: {type: log, message: '${env:CRM_KEY} {{ Nope }}'}\nrules: []\n")
-	eventually(t, "the broken file to be shown", func() bool { return !s.status().Rules.Disk.OK })
+	eventually(t, "the broken file to be shown", func() bool { return !s.Status().Rules.Disk.OK })
 
-	shown := map[string][]byte{"stdout": []byte(s.out()), "stderr": []byte(s.log()), "send": []byte(out + errs)}
+	shown := map[string][]byte{"stdout": []byte(s.Out()), "stderr": []byte(s.Log()), "send": []byte(out + errs)}
 	for _, path := range []string{"/api/v1/status", "/metrics", "/readyz", "/healthz"} {
-		_, shown[path] = s.request("GET", path)
+		_, shown[path] = s.Request("GET", path)
 	}
-	_, shown["reload"] = s.request("POST", "/api/v1/reload")
-	if exit := s.stop(); exit != 0 {
+	_, shown["reload"] = s.Request("POST", "/api/v1/reload")
+	if exit := s.Stop(); exit != 0 {
 		t.Errorf("exit %d", exit)
 	}
-	shown["stderr at the end"] = []byte(s.log())
+	shown["stderr at the end"] = []byte(s.Log())
 	must(t, filepath.WalkDir(filepath.Join(dir, "data"), func(file string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			shown[file], err = os.ReadFile(file)

@@ -293,7 +293,7 @@ func TestExplain(t *testing.T) {
 		"its text":              `{"packet": ` + quoted(t, packet("alice", hostile)) + `, "query": "SdkAppid=7&OptPlatform=iOS"}`,
 		"parameters one by one": `{"packet": ` + packet("alice", hostile) + `, "query": {"SdkAppid": 7, "OptPlatform": "iOS"}}`,
 	} {
-		code, fromAPI := s.send(http.MethodPost, "/api/v1/explain", body)
+		code, fromAPI := s.Send(http.MethodPost, "/api/v1/explain", body)
 		var a, b any
 		if err := json.Unmarshal([]byte(fromCLI), &a); err != nil {
 			t.Fatal(err)
@@ -314,7 +314,7 @@ func TestExplain(t *testing.T) {
 		"{": 400, `{}`: 400, `{"packet": {"PairList": 7}}`: 400, `{"packet": "x"}`: 400, `{"packet": {"CallbackCommand": "other"}}`: 400,
 		`{"packet": ` + packet("a", "b") + `, "rule": "nope"}`: 404,
 	} {
-		code, answer := s.send(http.MethodPost, "/api/v1/explain", body)
+		code, answer := s.Send(http.MethodPost, "/api/v1/explain", body)
 		var said struct{ Error string }
 		if err := json.Unmarshal(answer, &said); code != want || err != nil || said.Error == "" {
 			t.Errorf("%s: %d %s", body, code, answer)
@@ -414,7 +414,7 @@ rules:
 	}
 
 	s := start(t, dir, append(env, "E2E_NO_SUCH_SECRET="+secret)...)
-	status, body := s.send(http.MethodPost, "/api/v1/actions/good/test", "")
+	status, body := s.Send(http.MethodPost, "/api/v1/actions/good/test", "")
 	var report struct {
 		OK             bool
 		DryRun         bool `json:"dry_run"`
@@ -425,19 +425,19 @@ rules:
 	if err := json.Unmarshal(body, &report); status != 200 || err != nil || !report.OK || !strings.Contains(report.Sent, "alice") || len(hooks.bodies()) != 2 {
 		t.Errorf("API: %d %s", status, body)
 	}
-	if status, body = s.send(http.MethodPost, "/api/v1/actions/all/log/test", `{"dry_run": true}`); status != 200 || !strings.Contains(string(body), `"dry_run":true`) {
+	if status, body = s.Send(http.MethodPost, "/api/v1/actions/all/log/test", `{"dry_run": true}`); status != 200 || !strings.Contains(string(body), `"dry_run":true`) {
 		t.Errorf("API, an inline action: %d %s", status, body)
 	}
-	if status, body = s.send(http.MethodPost, "/api/v1/actions/bad/test", ""); status != 200 || !strings.Contains(string(body), `"ok":false`) || strings.Contains(string(body), "hunter2") {
+	if status, body = s.Send(http.MethodPost, "/api/v1/actions/bad/test", ""); status != 200 || !strings.Contains(string(body), `"ok":false`) || strings.Contains(string(body), "hunter2") {
 		t.Errorf("API, a failure: %d %s", status, body)
 	}
-	if status, body = s.send(http.MethodPost, "/api/v1/actions/nope/test", ""); status != 404 || !strings.Contains(string(body), "nope") {
+	if status, body = s.Send(http.MethodPost, "/api/v1/actions/nope/test", ""); status != 404 || !strings.Contains(string(body), "nope") {
 		t.Errorf("API, no such action: %d %s", status, body)
 	}
-	if status, _ = s.send(http.MethodGet, "/api/v1/actions/good/test", ""); status != 405 {
+	if status, _ = s.Send(http.MethodGet, "/api/v1/actions/good/test", ""); status != 405 {
 		t.Errorf("API, GET: %d", status)
 	}
-	if d := s.status().Counts.Deliveries; d.Created != 0 {
+	if d := s.Status().Counts.Deliveries; d.Created != 0 {
 		t.Errorf("tests of actions were counted as deliveries: %+v", d)
 	}
 }

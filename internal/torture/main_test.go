@@ -1,0 +1,66 @@
+package torture
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
+)
+
+// built is the program, built once for the whole package.
+var built program.Program
+
+var (
+	roundsFlag = flag.Int("torture.rounds", 0, "how often what a test does is done; 0 for a short run")
+	forFlag    = flag.Duration("torture.for", 0, "how long a test goes on that goes by time; 0 for a short run")
+)
+
+func TestMain(m *testing.M) { os.Exit(program.Main(m, &built)) }
+
+// rounds is how many rounds a test has that has short of them in CI.
+func rounds(short int) int {
+	switch {
+	case *roundsFlag > 0:
+		return *roundsFlag
+	case program.Race:
+		return max(short/10, 2)
+	}
+	return short
+}
+
+// duration is how long a test goes on that takes short in CI.
+func duration(short time.Duration) time.Duration {
+	switch {
+	case *forFlag > 0:
+		return *forFlag
+	case program.Race:
+		return max(short/5, time.Second)
+	}
+	return short
+}
+
+// newFolder makes a folder with a configuration, to which more is added at the top level, and rules.
+func newFolder(t testing.TB, rules, more string) string {
+	t.Helper()
+	dir := t.TempDir()
+	program.Write(t, dir, "aftermath.yaml", program.Config("log: {level: warn}\n"+more))
+	program.Write(t, dir, "rules/all.yaml", rules)
+	return dir
+}
+
+// logFile is where the rules of allRules log, in the test's folder.
+const logFile = "seen.jsonl"
+
+// allRules sends every pair to a webhook receiver and to logFile.
+func allRules(url string) string {
+	return `
+rules:
+  - name: all
+    condition: PairCount > 0
+    actions:
+      - {type: webhook, name: hook, url: ` + url + `}
+      - {type: log, message: "{{ From_Account }}", fields: {id: "{{ Delivery.ID }}"}, file: ` + logFile + `, max_size: 1GiB}
+`
+}
