@@ -23,6 +23,7 @@ export async function api(path, { method = "GET", body, signal: abort } = {}) {
     throw new ApiError(0, "aftermath does not answer: is it running?");
   }
   const answer = await response.json().catch(() => ({}));
+  abort?.throwIfAborted();
   if (response.status === 401 && path !== "session") needsLogin.value = true;
   if (!response.ok) throw new ApiError(response.status, answer.error || `the answer was ${response.status}`);
   return answer;

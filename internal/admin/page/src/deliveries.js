@@ -1,7 +1,8 @@
 // Deliveries: as they happen, and one of them in full.
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { api, query } from "./api.js";
+import { connected, useLive } from "./live.js";
 import { html, say, confirm, useTitle, Badge, Problem, Text } from "./parts.js";
 import { ago, number, plural, pretty, visible, when } from "./text.js";
 
@@ -24,14 +25,14 @@ function List({ params }) {
   const next = useSignal("");
   const error = useSignal("");
   const live = useSignal(true);
-  const connected = useSignal(false);
-  const pages = useRef(1);
+  const pages = useRef({ key, shown: 1 });
+  if (pages.current.key !== key) pages.current = { key, shown: 1 };
 
-  const load = async (abort) => {
+  const load = useLive(live.value, async (abort) => {
     const all = [];
     let cursor = "";
     try {
-      for (let i = 0; i < pages.current; i++) {
+      for (let i = 0; i < pages.current.shown; i++) {
         const page = await api("deliveries" + query({ ...filter, limit: pageSize, cursor }), { signal: abort });
         all.push(...page.deliveries);
         cursor = page.next;
@@ -43,14 +44,7 @@ function List({ params }) {
     } catch (e) {
       if (e.name !== "AbortError") error.value = e.message;
     }
-  };
-  useEffect(() => {
-    const abort = new AbortController();
-    pages.current = 1;
-    load(abort.signal);
-    return () => abort.abort();
   }, [key]);
-  useLive(live.value, () => load(), connected, key);
 
   const change = (e) => {
     e.preventDefault();
@@ -78,29 +72,9 @@ function List({ params }) {
       <span class="faint">They ask first, and say how many.</span></div>`}
     ${error.value && html`<${Problem}>${error.value}<//>`}
     ${rows.value && html`<${DeliveryTable} rows=${rows.value} changed=${load} />`}
-    ${next.value && rows.value.length < mostRows && html`<p><button type="button" onClick=${() => { pages.current++; load(); }}>Show older ones</button></p>`}
+    ${next.value && rows.value.length < mostRows && html`<p><button type="button" onClick=${() => { pages.current.shown++; load(); }}>Show older ones</button></p>`}
     ${next.value && rows.value.length >= mostRows && html`<p class="faint">There are more: narrow the filter.</p>`}
   </div>`;
-}
-
-// useLive loads again when something happened, at most every 700 ms; without events every 5 s.
-function useLive(on, load, connected, key) {
-  useEffect(() => {
-    if (!on) return;
-    let timer;
-    const soon = (wait) => (timer ??= setTimeout(async () => { await load(); timer = undefined; }, wait));
-    const events = new EventSource("/api/v1/events");
-    events.onopen = () => { connected.value = true; soon(0); };
-    events.onerror = () => (connected.value = false);
-    for (const kind of ["outcome", "lost", "message"]) events.addEventListener(kind, () => soon(700));
-    const slow = setInterval(() => connected.value || document.hidden || soon(0), 5000);
-    return () => {
-      events.close();
-      clearTimeout(timer);
-      clearInterval(slow);
-      connected.value = false;
-    };
-  }, [on, key]);
 }
 
 const verbs = { replay: ["Replay", "replayed"], discard: ["Discard", "discarded"] };
@@ -159,21 +133,14 @@ function Delivery({ id }) {
   const title = useTitle("Delivery");
   const d = useSignal(null);
   const error = useSignal("");
-  const connected = useSignal(false);
-  const load = async (abort) => {
+  const load = useLive(true, async (abort) => {
     try {
       d.value = await api("deliveries/" + encodeURIComponent(id), { signal: abort });
       error.value = "";
     } catch (e) {
       if (e.name !== "AbortError") error.value = e.message;
     }
-  };
-  useEffect(() => {
-    const abort = new AbortController();
-    load(abort.signal);
-    return () => abort.abort();
   }, [id]);
-  useLive(true, () => load(), connected, id);
   const v = d.value;
   return html`<div class="stack narrow">
     <p class="back"><a href="#/deliveries">← All deliveries</a></p>

@@ -200,6 +200,41 @@ test("dead letters are replayed one by one and discarded by filter, and hostile 
   await page.context().close();
 });
 
+test("a list that is slow to come neither misses what happens meanwhile nor covers what was asked after it", async () => {
+  const page = await open(browser, "about:blank");
+  const held = [];
+  let hold = false;
+  await page.route("**/api/v1/deliveries?*", async (route) => {
+    const response = await route.fetch();
+    if (hold) await new Promise((go) => held.push(go));
+    await route.fulfill({ response }).catch(() => {}); // what the page no longer waits for
+  });
+  await page.goto(s.admin + "/#/deliveries?account=slow_1");
+  await page.getByRole("img", { name: "connected", exact: true }).waitFor();
+  await page.getByText("No delivery fits.").waitFor();
+  const row = page.locator("tbody tr", { hasText: "slow_1" });
+
+  hold = true;
+  await s.send([["slow_0", "bob"]]);
+  await until("a load that an event started", () => held.length === 1);
+  await s.send([["slow_1", "bob"]]);
+  await until("its delivery", async () => (await s.api("deliveries?account=slow_1&status=done")).deliveries.length === 1);
+  hold = false;
+  held.splice(0).forEach((go) => go());
+  await row.getByText("done", { exact: true }).waitFor({ timeout: 4000 }); // sooner than the list is loaded without an event
+
+  hold = true;
+  await s.send([["slow_1", "bob"]]);
+  await until("a load of the list without a status", () => held.length === 1);
+  await page.getByLabel("Status").selectOption("discarded");
+  hold = false;
+  await page.getByText("No delivery fits.").waitFor();
+  held.splice(0).forEach((go) => go());
+  await page.waitForResponse((r) => r.url().includes("status=discarded")); // the next load, after the late answer
+  assert.equal(await row.count(), 0, "the answer to the filter of before is shown");
+  await page.context().close();
+});
+
 test("the keyboard alone reaches every view, and the focus is seen", async () => {
   const page = await open(browser, s.admin);
   await page.getByRole("heading", { name: "Overview" }).waitFor();
@@ -276,7 +311,10 @@ test("100,000 rules are scrolled and searched", async () => {
       await page.goto("about:blank");
       await page.goto(many.admin + "/#/overview");
       await page.getByRole("heading", { name: "Overview" }).waitFor();
-      paint.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+      paint.push(await page.evaluate(() => new Promise((ok) => new PerformanceObserver((list, o) => {
+        const [first] = list.getEntriesByName("first-contentful-paint");
+        if (first) (o.disconnect(), ok(first.startTime));
+      }).observe({ type: "paint", buffered: true }))));
     }
     console.log(`metrics: first contentful paint ${Math.min(...paint).toFixed(0)} ms at best, ${Math.max(...paint).toFixed(0)} ms at worst, search of 100,000 rules ${Math.min(...took).toFixed(1)} ms at best, ${Math.max(...took).toFixed(1)} ms at worst`);
     await page.context().close();
