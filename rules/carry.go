@@ -40,8 +40,13 @@ func (rs *RuleSet) carry(src source) *File {
 	if k == nil || k.name != src.name || k.rel != src.rel || k.sum != sha256.Sum256(src.data) {
 		return nil
 	}
+	return k.file(src.path)
+}
+
+// file is the file again, without its text.
+func (k *carried) file(path string) *File {
 	return &File{
-		Name: k.name, Path: src.path, rel: k.rel, sum: k.sum, lists: k.lists, actions: k.actions, carried: k,
+		Name: k.name, Path: path, rel: k.rel, sum: k.sum, lists: k.lists, actions: k.actions, carried: k,
 		dec: &strictyaml.Decoder{Doc: &strictyaml.Document{File: k.name}},
 	}
 }

@@ -30,10 +30,7 @@ type Options struct {
 	// Lists replaces the values of lists that the files have, by name: for rule tests.
 	Lists map[string][]string
 
-	// Beside gives the lists, named actions and names of rules that the files themselves don't have, but for those that it has from
-	// these files: for trying an edit of one file without reading the others.
-	Beside *RuleSet
-
+	trial  bool    // what did not change is taken over from Prev as it is, its secrets and list files too: nothing will be run
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
 }
@@ -79,7 +76,6 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 			carried:  make(map[string]*carried, len(files)),
 			actions:  map[string]*actions.Instance{},
 			lists:    map[string]*list{},
-			origins:  map[name]string{},
 		},
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
@@ -88,7 +84,6 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 		used:    map[string]bool{},
 	}
 	c.compileLists(files)
-	c.takeBeside(files)
 	c.compileActions(files)
 	for _, f := range files {
 		c.compileRules(f)
@@ -139,18 +134,11 @@ type position struct {
 // claim reports a name that is taken already. Names are unique in a set, each among its kind.
 func (c *compiler) claim(f *File, n *yaml.Node, kind, called string) bool {
 	key := name{kind, called}
-	at, taken := c.places[key]
-	if !taken {
-		at, taken = c.takenBeside(f, key)
-	}
-	if taken {
+	if at, taken := c.places[key]; taken {
 		f.dec.Problemf(n, "the %s %s is already at %s:%d", kind, called, at.file.Name, at.line)
 		return false
 	}
 	c.places[key] = position{f, n.Line}
-	if kind != "rule" {
-		c.set.origins[key] = f.Name
-	}
 	return true
 }
 
@@ -167,7 +155,7 @@ func (c *compiler) compileLists(files []*File) {
 			if !c.claim(f, def.key, "list", def.name) {
 				continue
 			}
-			l := c.list(f, def)
+			l := c.listOf(f, def)
 			c.set.lists[def.name], c.scope.Lists[def.name] = l, l.List
 		}
 	}
@@ -197,6 +185,12 @@ func (c *compiler) build(f *File, n *yaml.Node, name string) {
 
 // keep takes one action of a carried file over from the set before.
 func (c *compiler) keep(f *File, name string) {
+	if c.trial {
+		inst := c.previous(name)
+		c.stale = c.stale || slices.ContainsFunc(inst.Lists(), func(l string) bool { return c.set.lists[l] == nil || c.scope.Lists[l] != c.Prev.lists[l].List })
+		c.instance(inst)
+		return
+	}
 	inst := actions.Keep(name, c.builder(f, name))
 	c.stale = c.stale || inst == nil
 	c.instance(inst)

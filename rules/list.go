@@ -49,6 +49,14 @@ func parseList(data []byte) (values []string, wrong *lineProblem, odd []lineProb
 	return values, nil, odd
 }
 
+// listOf gives the list that def names.
+func (c *compiler) listOf(f *File, def *listDef) *list {
+	if c.trial && f.carried != nil {
+		return c.Prev.lists[def.name]
+	}
+	return c.list(f, def)
+}
+
 // list makes the list that def names, or takes over the one of the set before. It gives an empty one where there was a problem, so
 // that what uses the list is not reported too.
 func (c *compiler) list(f *File, def *listDef) *list {

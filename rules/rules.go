@@ -35,7 +35,6 @@ type RuleSet struct {
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
 	lists     map[string]*list
-	origins   map[name]string     // the file that each list and named action is from
 	carried   map[string]*carried // what the next set may take over, by path
 	inputs    []string            // absolute paths of list files, secrets and files that actions read
 	searches  sync.Pool           // of *search, so that matching allocates nothing

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -42,75 +43,130 @@ func (l *Live) entry(name string) (entry, bool) {
 	return files[i], true
 }
 
-// Try compiles text as if it were the rules file of that name, beside all else that runs, and gives the set of its rules alone. The
-// file need not exist. Nothing is swapped in, secrets are placeholders, and the set's actions have nothing to send with: they can be
-// rendered. The error is Problems, or the context's.
-func (l *Live) Try(ctx context.Context, name string, text []byte) (*RuleSet, error) {
+// Trial is the set that an edit of one file would make, all other files as they are.
+type Trial struct {
+	Set *RuleSet
+	// Elsewhere is what keeps the other files on disk from being loaded: those that run stand in for them then.
+	Elsewhere Problems
+}
+
+// Try compiles the rules with text in place of the file of that name; a name that no file has is one file more. The other files are
+// those on disk. Nothing is swapped in, and nothing of the set may be run: its actions can be rendered, with secrets as placeholders.
+// The error is Problems, which the edit alone is to blame for, or the context's.
+func (l *Live) Try(ctx context.Context, name string, text []byte) (*Trial, error) {
 	if len(text) > maxRulesFile {
 		return nil, Problems{{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("is over %d MiB", maxRulesFile>>20)}}
 	}
+	loader, err := l.offline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	edit := l.edited(name, text)
+	running, state := l.Current(), l.State()
+	if running != nil && state.DiskOK {
+		set, err := loader.tryBeside(running, edit)
+		if !errors.Is(err, errStale) {
+			return &Trial{Set: set}, err
+		}
+	}
+	snap, err := loader.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap.replace(edit)
+	set, _, err := loader.buildWith(snap, nil, false)
+	var problems Problems
+	if !errors.As(err, &problems) || running == nil || slices.ContainsFunc(problems, func(p Problem) bool { return p.File == edit.name }) {
+		return &Trial{Set: set}, err
+	}
+	set, err = loader.tryBeside(running, edit)
+	if errors.Is(err, errStale) {
+		return nil, problems
+	}
+	return &Trial{Set: set, Elsewhere: problems}, err
+}
+
+// Tests reads the rule tests that are on disk now. The error is Problems, or the context's.
+func (l *Live) Tests(ctx context.Context) ([]TestFile, error) {
+	loader, err := l.offline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return loader.Tests(ctx)
+}
+
+// LoadWith loads what is on disk as it would be with other values in some lists, for rule tests. Its actions can only be rendered.
+func (l *Live) LoadWith(ctx context.Context, lists map[string][]string) (*RuleSet, error) {
+	loader, err := l.offline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loader.Lists = lists
+	return loader.Load(ctx, nil)
+}
+
+// offline is a loader of the same files that reads no secret, and whose actions have nothing to send with.
+func (l *Live) offline(ctx context.Context) (*Loader, error) {
 	if err := l.lock(ctx); err != nil {
 		return nil, err
 	}
-	smtp, permit := l.loader.Env.SMTP, l.loader.Permit
-	l.unlock()
-	permit.IgnoreSecrets = true
+	defer l.unlock()
+	loader := *l.loader
+	loader.Env, loader.Mask = actions.Env{Logger: zap.NewNop(), SMTP: l.loader.Env.SMTP}, nil
+	loader.Permit.IgnoreSecrets = true
+	return &loader, nil
+}
 
-	f, err := Parse(name, text)
+// edited is the text as the source of the file of the name.
+func (l *Live) edited(name string, text []byte) source {
+	edit := source{name: name, data: text}
+	if e, ok := l.entry(name); ok {
+		edit.path, edit.rel = e.path, e.rel
+	} else if folders := l.loader.list().roots; len(folders) > 0 {
+		edit.path, edit.rel = filepath.Join(folders[0], "unsaved.yaml"), "unsaved.yaml"
+	}
+	return edit
+}
+
+// replace puts a source in the place of the one with its name, or at the place where it would be.
+func (s *snapshot) replace(edit source) {
+	s.problems = slices.DeleteFunc(s.problems, func(p Problem) bool { return p.File == edit.name })
+	i := slices.IndexFunc(s.files, func(f source) bool { return f.name == edit.name })
+	if i >= 0 {
+		s.files[i] = edit
+		return
+	}
+	i = slices.IndexFunc(s.files, func(f source) bool { return f.rel > edit.rel })
+	if i < 0 {
+		i = len(s.files)
+	}
+	s.files = slices.Insert(s.files, i, edit)
+}
+
+// tryBeside compiles an edit with the other files as they were for the running set, none of which is read or parsed again: it is
+// done while somebody types. The error is errStale where one of them would have to be.
+func (l *Loader) tryBeside(running *RuleSet, edit source) (*RuleSet, error) {
+	f, err := Parse(edit.name, edit.data)
 	if f == nil {
 		return nil, err
 	}
-	folders := l.loader.list().roots
-	if e, ok := l.entry(name); ok {
-		f.Path, f.rel = e.path, e.rel
-	} else if len(folders) > 0 {
-		f.Path, f.rel = filepath.Join(folders[0], "unsaved.yaml"), "unsaved.yaml"
-	}
-	return Compile([]*File{f}, Options{
-		Registry: l.loader.Registry, Env: actions.Env{Logger: zap.NewNop(), SMTP: smtp}, Permit: permit, Folders: folders, Beside: l.Current(),
+	f.Path, f.rel = edit.path, edit.rel
+	files := append(running.carriedFiles(edit.name), f)
+	slices.SortStableFunc(files, func(a, b *File) int { return strings.Compare(a.rel, b.rel) })
+	return Compile(files, Options{
+		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: l.list().roots, Prev: running, trial: true,
 	})
 }
 
-// takeBeside takes over what the set beside has and the files have not.
-func (c *compiler) takeBeside(files []*File) {
-	if c.Beside == nil {
-		return
-	}
-	defined := map[name]bool{}
-	for _, f := range files {
-		for _, a := range f.actions {
-			defined[name{"action", a.name}] = true
-		}
-		for _, l := range f.lists {
-			defined[name{"list", l.name}] = true
+// carriedFiles gives the files of the set but for one.
+func (rs *RuleSet) carriedFiles(without string) []*File {
+	files := make([]*File, 0, len(rs.carried)+1)
+	for path, k := range rs.carried {
+		if k.name != without {
+			files = append(files, k.file(path))
 		}
 	}
-	for key, file := range c.Beside.origins {
-		if defined[key] || slices.ContainsFunc(files, func(f *File) bool { return f.Name == file }) {
-			continue
-		}
-		if l := c.Beside.lists[key.name]; key.kind == "list" && l != nil {
-			c.set.lists[key.name], c.scope.Lists[key.name] = l, l.List
-			continue
-		}
-		if inst := c.Beside.actions[key.name]; key.kind == "action" && inst != nil {
-			c.places[key] = position{file: &File{Name: file}}
-			c.known = append(c.known, key.name)
-			c.set.actions[key.name] = inst
-		}
-	}
-}
-
-// takenBeside tells where the set beside has a rule of the name, but for those of the file itself.
-func (c *compiler) takenBeside(f *File, key name) (position, bool) {
-	if c.Beside == nil || key.kind != "rule" {
-		return position{}, false
-	}
-	r, ok := c.Beside.byName[key.name]
-	if !ok || r.File == f.Name {
-		return position{}, false
-	}
-	return position{&File{Name: r.File}, r.Line}, true
+	return files
 }
 
 // ListNames are the lists that a condition may name, sorted.

@@ -26,9 +26,8 @@ type Page struct {
 	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
 	// masked.
 	Source func(name string) ([]byte, error)
-	// Try compiles a text as if it were the rules file of a name, beside the running set, and gives the set of its rules alone. The
-	// error is rules.Problems where the text is at fault.
-	Try    func(ctx context.Context, name string, text []byte) (*rules.RuleSet, error)
+	// Try compiles the rules with a text in place of the file of a name. The error is rules.Problems where the text is at fault.
+	Try    func(ctx context.Context, name string, text []byte) (*rules.Trial, error)
 	Series *Series
 }
 
@@ -42,10 +41,23 @@ func (a *api) handlePage(mux *http.ServeMux, b *workbench) {
 	mux.Handle("/api/v1/series", methods{http.MethodGet: a.Page.Series.answer})
 }
 
-// tryRequest is a text of rules and, with it, a packet to run through them.
-type tryRequest struct {
-	File   string `json:"file"` // the rules file that the text would replace; "" for none
+// edit is a text of rules as somebody writes it.
+type edit struct {
+	File   string `json:"file"` // the rules file that the text would replace; "" for one more
 	Source string `json:"source"`
+}
+
+// compile gives the whole set as it would be with the edit.
+func (e *edit) compile(ctx context.Context, p *Page) (*rules.Trial, error) {
+	if e.File == "" {
+		e.File = unsaved
+	}
+	return p.Try(ctx, e.File, []byte(e.Source))
+}
+
+// tryRequest is an edit and a packet to run through the rules with it.
+type tryRequest struct {
+	edit
 	explain.Request
 }
 
@@ -54,7 +66,8 @@ type tryAnswer struct {
 	OK          bool                 `json:"ok"`
 	Errors      []rules.Problem      `json:"errors"`
 	Warnings    []rules.Problem      `json:"warnings"`
-	Names       tryNames             `json:"names"` // what may be written, for completion
+	Elsewhere   []rules.Problem      `json:"elsewhere"` // what is wrong with other files on disk: those that run stand in for them
+	Names       tryNames             `json:"names"`     // what may be written, for completion
 	PacketError string               `json:"packet_error,omitempty"`
 	Explanation *explain.Explanation `json:"explanation,omitempty"`
 	Renders     []render             `json:"renders"`
@@ -114,14 +127,12 @@ func (a *api) try(w http.ResponseWriter, r *http.Request, b *workbench) {
 		return
 	}
 	defer b.leave()
-	if in.File == "" {
-		in.File = unsaved
-	}
-	out := tryAnswer{Errors: []rules.Problem{}, Warnings: []rules.Problem{}, Renders: []render{}}
-	if set := a.Workbench.RuleSet(); set != nil {
+	out := tryAnswer{Errors: []rules.Problem{}, Warnings: []rules.Problem{}, Elsewhere: []rules.Problem{}, Renders: []render{}}
+	set := a.Workbench.RuleSet()
+	if set != nil {
 		out.Names = tryNames{set.ListNames(), set.ActionNames()}
 	}
-	set, err := a.Page.Try(ctx, in.File, []byte(in.Source))
+	tried, err := in.compile(ctx, &a.Page)
 	var problems rules.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -130,26 +141,39 @@ func (a *api) try(w http.ResponseWriter, r *http.Request, b *workbench) {
 		Error(w, http.StatusServiceUnavailable, "the rules could not be tried in time: try again in a moment")
 		return
 	default:
-		out.OK, out.Warnings = true, append(out.Warnings, set.Warnings...)
-		out.Names = tryNames{set.ListNames(), set.ActionNames()}
+		set = tried.Set
+		out.OK, out.Elsewhere, out.Names = true, append(out.Elsewhere, tried.Elsewhere...), tryNames{set.ListNames(), set.ActionNames()}
+		for _, w := range set.Warnings {
+			if w.File == in.File {
+				out.Warnings = append(out.Warnings, w)
+			}
+		}
 	}
-	if in.Packet != nil {
+	if in.Packet != nil && out.OK {
 		out.run(ctx, set, &in)
+	} else if in.Packet != nil {
+		out.read(&in)
 	}
 	JSON(w, http.StatusOK, out)
 }
 
-// run puts the packet through the set; nil only reads the packet.
-func (a *tryAnswer) run(ctx context.Context, set *rules.RuleSet, in *tryRequest) {
+// read only reads the packet.
+func (a *tryAnswer) read(in *tryRequest) *callback.Callback {
 	cb, err := in.Callback()
 	if err != nil {
 		a.PacketError = err.Error()
+	}
+	return cb
+}
+
+// run puts the packet through the set.
+func (a *tryAnswer) run(ctx context.Context, set *rules.RuleSet, in *tryRequest) {
+	cb := a.read(in)
+	if cb == nil {
 		return
 	}
-	if set == nil {
-		return
-	}
-	if a.Explanation, err = explain.Explain(ctx, set, cb, ""); err != nil {
+	var err error
+	if a.Explanation, err = explain.File(ctx, set, cb, in.File); err != nil {
 		a.PacketError = "explaining it took too long"
 		return
 	}

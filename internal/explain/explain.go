@@ -62,13 +62,23 @@ func Explain(ctx context.Context, set *rules.RuleSet, cb *callback.Callback, onl
 			return nil, &UnknownRuleError{only, set.SuggestRule(only)}
 		}
 	}
-	e := &explainer{set: set, cb: cb, only: only, places: make(map[*rules.Rule]int, len(set.Rules))}
-	for i, r := range set.Rules {
+	return (&explainer{set: set, cb: cb, only: only}).explain(ctx)
+}
+
+// File explains a callback for somebody who edits a file: of its rules all (or the first hundred), and of the other files' those that
+// match.
+func File(ctx context.Context, set *rules.RuleSet, cb *callback.Callback, file string) (*Explanation, error) {
+	return (&explainer{set: set, cb: cb, file: file}).explain(ctx)
+}
+
+func (e *explainer) explain(ctx context.Context) (*Explanation, error) {
+	e.places = make(map[*rules.Rule]int, len(e.set.Rules))
+	for i, r := range e.set.Rules {
 		e.places[r] = i
 	}
-	out := &Explanation{RuleSet: set.Hash, Pairs: []Pair{}}
-	shown := min(len(cb.Pairs), mostPairs)
-	out.OmittedPairs = len(cb.Pairs) - shown
+	out := &Explanation{RuleSet: e.set.Hash, Pairs: []Pair{}}
+	shown := min(len(e.cb.Pairs), mostPairs)
+	out.OmittedPairs = len(e.cb.Pairs) - shown
 	e.budget = evaluations / max(shown, 1)
 	for pair := range shown {
 		p, err := e.pair(ctx, pair)
@@ -90,7 +100,8 @@ func (e *UnknownRuleError) Error() string {
 type explainer struct {
 	set    *rules.RuleSet
 	cb     *callback.Callback
-	only   string
+	only   string              // the one rule to explain
+	file   string              // the file to explain all rules of
 	places map[*rules.Rule]int // in the set's order
 	budget int                 // conditions to evaluate for one pair
 }
@@ -130,6 +141,9 @@ func (e *explainer) choose(ctx context.Context, p *Pair, s *state, pair int) ([]
 		r, _ := e.set.Rule(e.only)
 		return []*rules.Rule{r}, nil
 	}
+	if e.file != "" {
+		return e.chooseOf(p, s), nil
+	}
 	if len(e.set.Rules) <= manyRules {
 		return e.set.Rules, nil
 	}
@@ -165,6 +179,26 @@ func (e *explainer) choose(ctx context.Context, p *Pair, s *state, pair int) ([]
 		hits = append(hits, m.rule)
 	}
 	return hits, nil
+}
+
+// chooseOf gives the file's rules and those of other files that match.
+func (e *explainer) chooseOf(p *Pair, s *state) []*rules.Rule {
+	var chosen []*rules.Rule
+	own, others := 0, 0
+	for _, r := range e.set.Rules {
+		_, told := s.matched[r]
+		switch {
+		case r.File == e.file && own < manyRules:
+			own++
+			chosen = append(chosen, r)
+		case r.File != e.file && told && others < manyRules:
+			others++
+			chosen = append(chosen, r)
+		default:
+			p.Omitted++
+		}
+	}
+	return chosen
 }
 
 // miss is a rule that does not match, and how near it came.
