@@ -23,21 +23,31 @@ type Document struct {
 	Root *yaml.Node // the document's value; nil for a file of comments alone
 
 	src    string // without a byte order mark
-	lines  []int  // the byte offset in src at which each line begins
+	plain  bool   // it was read quickly: there is no tag in it, and no comment behind a value
 	faulty map[*yaml.Node]bool
+	starts []int // of lines: see lines
 }
 
 // Parse reads the one document of a file. The error is Problems: a syntax error at the line where the trouble starts, a second
 // document, a repeated key, an unknown tag, an alias bomb, bad UTF-8. Where the text is sound YAML the document is returned even
 // with an error, so that what else is wrong with it can be found by decoding it; what was reported is not reported again then.
-func Parse(file string, data []byte) (*Document, error) {
+func Parse(file string, data []byte) (*Document, error) { return ParseEntries(file, data, nil) }
+
+// ParseEntries is Parse that also gives the entries of one list, and does not read again those that are known. Nil entries are none.
+func ParseEntries(file string, data []byte, entries *Entries) (*Document, error) {
 	if len(data) > maxSize {
 		return nil, Problems{{File: file, Message: "is larger than 64 MiB; split it into several files"}}
 	}
 	src := strings.TrimPrefix(string(data), "\ufeff")
-	d := &Document{File: file, src: src, lines: lineStarts(src), faulty: map[*yaml.Node]bool{}}
+	d := &Document{File: file, src: src, faulty: map[*yaml.Node]bool{}}
 	if ps := d.checkCharacters(); len(ps) > 0 {
 		return nil, ps
+	}
+	if d.Root, d.plain = readQuickly(src, entries); d.plain {
+		return d, nil
+	}
+	if entries != nil {
+		entries.All = nil
 	}
 	root, second, err := compose(strings.NewReader(src))
 	if err != nil {
@@ -124,6 +134,14 @@ func escaped(r rune) string {
 	return `\u` + string([]byte{hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15]})
 }
 
+// lines gives the byte offset in src at which each line begins. Where all is well nobody asks for it.
+func (d *Document) lines() []int {
+	if d.starts == nil {
+		d.starts = lineStarts(d.src)
+	}
+	return d.starts
+}
+
 func lineStarts(src string) []int {
 	starts := make([]int, 1, 1+strings.Count(src, "\n"))
 	for i := 0; ; {
@@ -138,35 +156,35 @@ func lineStarts(src string) []int {
 
 // line gives a line of the source, from 1, without its line break; "" for a line that is not there.
 func (d *Document) line(n int) string {
-	if n < 1 || n > len(d.lines) {
+	if n < 1 || n > len(d.lines()) {
 		return ""
 	}
 	end := len(d.src)
-	if n < len(d.lines) {
-		end = d.lines[n] - 1
+	if n < len(d.lines()) {
+		end = d.lines()[n] - 1
 	}
-	return strings.TrimSuffix(d.src[d.lines[n-1]:end], "\r")
+	return strings.TrimSuffix(d.src[d.lines()[n-1]:end], "\r")
 }
 
 // position gives the line and column of a byte of the source.
 func (d *Document) position(offset int) (line, column int) {
-	lo, hi := 0, len(d.lines) // the line is at lo or after, and before hi
+	lo, hi := 0, len(d.lines()) // the line is at lo or after, and before hi
 	for hi-lo > 1 {
-		if mid := (lo + hi) / 2; d.lines[mid] <= offset {
+		if mid := (lo + hi) / 2; d.lines()[mid] <= offset {
 			lo = mid
 		} else {
 			hi = mid
 		}
 	}
-	return lo + 1, utf8.RuneCountInString(d.src[d.lines[lo]:offset]) + 1
+	return lo + 1, utf8.RuneCountInString(d.src[d.lines()[lo]:offset]) + 1
 }
 
 // offset gives the byte of the source at which a node stands, -1 if its place is not in it.
 func (d *Document) offset(n *yaml.Node) int {
-	if n.Line < 1 || n.Line > len(d.lines) {
+	if n.Line < 1 || n.Line > len(d.lines()) {
 		return -1
 	}
-	i := d.lines[n.Line-1]
+	i := d.lines()[n.Line-1]
 	for column := 1; column < n.Column; column++ {
 		if i >= len(d.src) {
 			return -1

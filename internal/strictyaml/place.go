@@ -77,7 +77,7 @@ func (d *Document) placeInLiteral(n *yaml.Node, start, offset int) (line, column
 		text = text[:end]
 	}
 	source := d.line(line)
-	if line > len(d.lines) || !strings.HasSuffix(source, text) {
+	if line > len(d.lines()) || !strings.HasSuffix(source, text) {
 		return n.Line, n.Column
 	}
 	return line, utf8.RuneCountInString(source[:len(source)-len(text)+offset-from]) + 1

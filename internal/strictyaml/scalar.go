@@ -42,7 +42,7 @@ func (d *Decoder) Text(n *yaml.Node) (text string, ok bool) {
 
 // commentBehind tells that a comment follows an unquoted scalar on its line.
 func (d *Decoder) commentBehind(n *yaml.Node) bool {
-	if n.Kind != yaml.ScalarNode || n.Style&quoted != 0 {
+	if n.Kind != yaml.ScalarNode || n.Style&quoted != 0 || d.Doc.plain {
 		return false
 	}
 	if n.LineComment != "" {

@@ -76,8 +76,8 @@ func (d *Document) halve(hi int) int {
 
 // sizeOf is the number of bytes of the first lines.
 func (d *Document) sizeOf(lines int) int {
-	if lines < len(d.lines) {
-		return d.lines[lines]
+	if lines < len(d.lines()) {
+		return d.lines()[lines]
 	}
 	return len(d.src)
 }
@@ -104,14 +104,14 @@ type lineReader struct {
 
 func (r *lineReader) Read(p []byte) (int, error) {
 	if r.rest == "" {
-		if r.line == len(r.doc.lines) || r.doc.lines[r.line] == len(r.doc.src) {
+		if r.line == len(r.doc.lines()) || r.doc.lines()[r.line] == len(r.doc.src) {
 			return 0, io.EOF
 		}
 		end := len(r.doc.src)
-		if r.line+1 < len(r.doc.lines) {
-			end = r.doc.lines[r.line+1]
+		if r.line+1 < len(r.doc.lines()) {
+			end = r.doc.lines()[r.line+1]
 		}
-		r.rest = r.doc.src[r.doc.lines[r.line]:end]
+		r.rest = r.doc.src[r.doc.lines()[r.line]:end]
 		r.line++
 	}
 	n := copy(p, r.rest)
