@@ -31,13 +31,20 @@ type carried struct {
 	lists     []listDef
 	actions   []actionDef
 	rules     []*Rule
-	odd       Problems // warnings that parsing gave
+	texts     []ruleText // of the rules; nil where they cannot be told
+	odd       Problems   // warnings that parsing gave
+}
+
+// ruleText is a rule as it is written.
+type ruleText struct {
+	text string
+	line int32 // on which it begins
 }
 
 // carry gives the file as it was for the set, nil where it is another.
 func (rs *RuleSet) carry(src source) *File {
-	k := rs.carried[src.path]
-	if k == nil || k.name != src.name || k.rel != src.rel || k.sum != sha256.Sum256(src.data) {
+	k := rs.before(src)
+	if k == nil || k.sum != src.sum {
 		return nil
 	}
 	return k.file(src.path)
@@ -49,6 +56,29 @@ func (k *carried) file(path string) *File {
 		Name: k.name, Path: path, rel: k.rel, sum: k.sum, lists: k.lists, actions: k.actions, carried: k,
 		dec: &strictyaml.Decoder{Doc: &strictyaml.Document{File: k.name}},
 	}
+}
+
+// before gives what the set has of the file, whatever it holds now; nil where that is nothing.
+func (rs *RuleSet) before(src source) *carried {
+	k := rs.carried[src.path]
+	if k == nil || k.name != src.name || k.rel != src.rel {
+		return nil
+	}
+	return k
+}
+
+// known gives the rules that the set has of the file, by the first line of their text: those whose text is in the file still need
+// not be read again.
+func (rs *RuleSet) known(src source) map[string]strictyaml.Entry {
+	k := rs.before(src)
+	if k == nil || len(k.texts) == 0 || len(k.odd) > 0 {
+		return nil
+	}
+	known := make(map[string]strictyaml.Entry, len(k.texts))
+	for i, t := range k.texts {
+		known[strictyaml.FirstLine(t.text)] = strictyaml.Entry{Text: t.text, Line: int(t.line), Value: k.rules[i]}
+	}
+	return known
 }
 
 // count is the number of rules in the file.
@@ -65,32 +95,58 @@ func (c *compiler) compileRules(f *File) {
 	if f.carried != nil {
 		c.warnings = append(c.warnings, f.carried.odd...)
 		for _, r := range f.carried.rules {
-			c.move(f, r)
+			c.move(f, r, 0)
 		}
-	} else {
-		for i := range f.rules {
-			c.rule(f, &f.rules[i])
+	}
+	for i := range f.rules {
+		if def := &f.rules[i]; def.before != nil {
+			c.move(f, def.before, def.moved)
+		} else {
+			c.rule(f, def)
 		}
 	}
 	k := &carried{name: f.Name, rel: f.rel, sum: f.sum, rules: c.set.Rules[first:len(c.set.Rules):len(c.set.Rules)]}
 	if f.carried != nil {
-		k.odd = f.carried.odd
+		k.odd, k.texts = f.carried.odd, f.carried.texts
 	} else {
 		_, k.odd = f.problems()
+		k.texts = f.texts()
 	}
 	for _, l := range f.lists {
-		l.key, l.at = bare(l.key), bare(l.at)
+		l.key, l.at = bareCopy(l.key), bareCopy(l.at)
 		k.lists = append(k.lists, l)
 	}
 	for _, a := range f.actions {
-		k.actions = append(k.actions, actionDef{name: a.name, key: bare(a.key)})
+		k.actions = append(k.actions, actionDef{name: a.name, key: bareCopy(a.key)})
 	}
 	c.set.carried[f.Path] = k
 }
 
-// move takes a rule of a carried file over. It is another Rule, since the set before runs on.
-func (c *compiler) move(f *File, before *Rule) {
+func bareCopy(n *yaml.Node) *yaml.Node {
+	if n == nil {
+		return nil
+	}
+	own := bare(n)
+	return &own
+}
+
+// texts gives the text of each rule.
+func (f *File) texts() []ruleText {
+	if len(f.entries) != len(f.rules) {
+		return nil
+	}
+	texts := make([]ruleText, len(f.entries))
+	for i, e := range f.entries {
+		texts[i] = ruleText{e.Text, int32(e.Line)}
+	}
+	return texts
+}
+
+// move takes over a rule whose text did not change, but may have moved by some lines. It is another Rule, since the set before runs
+// on.
+func (c *compiler) move(f *File, before *Rule, lines int) {
 	r := *before
+	r.Line, r.at.line = r.Line+lines, r.at.line+int32(lines)
 	if !c.claim(f, place{line: int32(r.Line)}.node(), "rule", r.Name) {
 		return
 	}

@@ -55,8 +55,7 @@ func saveLastGood(dir, base string, s *snapshot, set *RuleSet) error {
 	}
 	k := kept{SavedAt: set.LoadedAt.UTC(), Hash: set.Hash}
 	for _, f := range s.files {
-		sum := sha256.Sum256(f.data)
-		k.Files = append(k.Files, keptFile{Name: f.name, Rel: f.rel, Path: relative(base, f.path), SHA256: hex.EncodeToString(sum[:]), Text: string(f.data)})
+		k.Files = append(k.Files, keptFile{Name: f.name, Rel: f.rel, Path: relative(base, f.path), SHA256: hex.EncodeToString(f.sum[:]), Text: string(f.data)})
 	}
 	keep := []string{lastGoodFile}
 	for _, l := range set.lists {
@@ -133,10 +132,11 @@ func (l *Loader) loadLastGood(dir string) (*snapshot, error) {
 	roots := resolveAll(l.Roots)
 	s := &snapshot{folders: roots, reader: newReader(slices.Concat(roots, resolveAll(l.Permit.Files)))}
 	for _, f := range k.Files {
-		if sum := sha256.Sum256([]byte(f.Text)); hex.EncodeToString(sum[:]) != f.SHA256 {
+		sum := sha256.Sum256([]byte(f.Text))
+		if hex.EncodeToString(sum[:]) != f.SHA256 {
 			return nil, fmt.Errorf("the kept copy of %s is damaged", f.Name)
 		}
-		s.files = append(s.files, source{name: f.Name, rel: f.Rel, path: absolute(base, f.Path), data: []byte(f.Text)})
+		s.files = append(s.files, source{name: f.Name, rel: f.Rel, path: absolute(base, f.Path), data: []byte(f.Text), sum: sum})
 	}
 	s.reader.given = map[string][]byte{}
 	for _, list := range k.Lists {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
+	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
 // Loader reads rules folders and makes rule sets of them.
@@ -49,6 +50,7 @@ type snapshot struct {
 type source struct {
 	name, rel, path string
 	data            []byte
+	sum             [sha256.Size]byte
 }
 
 func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
@@ -68,7 +70,7 @@ func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 			s.problems = append(s.problems, Problem{File: e.name, Line: 1, Column: 1, Message: "cannot be read: " + err.Error()})
 			continue
 		}
-		s.files = append(s.files, source{name: e.name, rel: e.rel, path: e.path, data: data})
+		s.files = append(s.files, source{name: e.name, rel: e.rel, path: e.path, data: data, sum: sha256.Sum256(data)})
 	}
 	if len(ls.files) == 0 && len(s.problems) == 0 {
 		s.problems = Problems{{File: strings.Join(l.Roots, ", "), Line: 1, Column: 1,
@@ -97,13 +99,15 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 		size     int
 	)
 	for _, src := range s.files {
+		var known map[string]strictyaml.Entry
 		if carry {
 			if f := prev.carry(src); f != nil {
 				files = append(files, f)
 				continue
 			}
+			known = prev.known(src)
 		}
-		f, err := Parse(src.name, src.data)
+		f, err := parse(src, known)
 		if f == nil {
 			var ps Problems
 			errors.As(err, &ps)
@@ -112,7 +116,6 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 			broken.WriteByte('\n')
 			continue
 		}
-		f.Path, f.rel = src.path, src.rel
 		files = append(files, f)
 		size += len(src.data)
 	}
@@ -137,7 +140,7 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 func (s *snapshot) digest(inputs []string) [sha256.Size]byte {
 	h := sha256.New()
 	for _, f := range s.files {
-		fmt.Fprintf(h, "file %q %q %x\n", f.name, f.rel, sha256.Sum256(f.data))
+		fmt.Fprintf(h, "file %q %q %x\n", f.name, f.rel, f.sum)
 	}
 	for _, p := range s.problems {
 		fmt.Fprintf(h, "problem %q\n", p.String())

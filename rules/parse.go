@@ -23,7 +23,8 @@ type File struct {
 	lists   []listDef
 	actions []actionDef
 	rules   []ruleDef
-	carried *carried // instead of all that the text would give
+	entries []strictyaml.Entry // the text of each of the rules; nil where it cannot be told
+	carried *carried           // instead of all that the text would give
 }
 
 // listDef is a list as it is written: values, or the file that holds them.
@@ -50,6 +51,9 @@ type ruleDef struct {
 	actions               []actionRef
 	stop, enabled, shadow bool
 	labels                map[string]string
+
+	before *Rule // what it was compiled to already: then nothing else is set
+	moved  int   // by how many lines since then
 }
 
 // actionRef is an entry of a rule's actions: a name or an action written there.
@@ -63,12 +67,19 @@ type actionRef struct {
 // Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
 // report what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
-	f := &File{Name: name, sum: sha256.Sum256(data)}
-	if len(data) == 0 {
+	return parse(source{name: name, data: data, sum: sha256.Sum256(data)}, nil)
+}
+
+// parse is Parse that does not look into the rules that are known, by the first line of their text.
+func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
+	name := src.name
+	f := &File{Name: name, Path: src.path, rel: src.rel, sum: src.sum}
+	if len(src.data) == 0 {
 		return nil, Problems{{File: name, Line: 1, Column: 1,
 			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
 	}
-	doc, err := strictyaml.Parse(name, data)
+	entries := strictyaml.Entries{Key: "rules", Known: known}
+	doc, err := strictyaml.ParseEntries(name, src.data, &entries)
 	var ps Problems
 	if err != nil && !errors.As(err, &ps) {
 		ps = Problems{{File: name, Line: 1, Column: 1, Message: err.Error()}}
@@ -79,7 +90,7 @@ func Parse(name string, data []byte) (*File, error) {
 	if doc == nil {
 		return nil, ps
 	}
-	f.dec, f.syntax = &strictyaml.Decoder{Doc: doc}, ps
+	f.dec, f.syntax, f.entries = &strictyaml.Decoder{Doc: doc}, ps, entries.All
 	f.top()
 	if ps, _ := f.problems(); len(ps) > 0 {
 		return f, ps
@@ -92,23 +103,32 @@ func Parse(name string, data []byte) (*File, error) {
 // its own. (Where there are problems it stays: they are known by their nodes.)
 func (f *File) slim() {
 	f.dec.Doc.Root = nil
+	count := 0
+	for i := range f.rules {
+		count += 3 + len(f.rules[i].actions)
+	}
+	nodes := make([]yaml.Node, 0, count)
+	own := func(n *yaml.Node) *yaml.Node {
+		if n == nil {
+			return nil
+		}
+		nodes = append(nodes, bare(n))
+		return &nodes[len(nodes)-1]
+	}
 	for i := range f.rules {
 		def := &f.rules[i]
-		def.node, def.at, def.nameAt = bare(def.node), bare(def.at), bare(def.nameAt)
+		def.node, def.at, def.nameAt = own(def.node), own(def.at), own(def.nameAt)
 		for j := range def.actions {
 			if ref := &def.actions[j]; ref.inline == nil {
-				ref.at = bare(ref.at)
+				ref.at = own(ref.at)
 			}
 		}
 	}
 }
 
 // bare is a node without what is below it.
-func bare(n *yaml.Node) *yaml.Node {
-	if n == nil {
-		return nil
-	}
-	return &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
+func bare(n *yaml.Node) yaml.Node {
+	return yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
 }
 
 // problems gives what was found so far: errors and warnings.
@@ -223,13 +243,27 @@ func (f *File) parseRules(n *yaml.Node) {
 		f.dec.Problemf(n, "rules is a list of rules, each beginning with - ; to run no rules, write rules: []")
 		return
 	}
-	for _, r := range n.Content {
-		if r.Kind != yaml.MappingNode {
-			f.dec.Problemf(r, "a rule is a mapping with the keys name, condition and actions")
+	nodes := n.Content
+	f.rules = make([]ruleDef, 0, max(len(nodes), len(f.entries)))
+	for _, e := range f.entries {
+		if e.Value != nil {
+			f.rules = append(f.rules, ruleDef{before: e.Value.(*Rule), moved: e.Moved})
 			continue
 		}
-		f.rules = append(f.rules, f.parseRule(r))
+		f.addRule(nodes[0])
+		nodes = nodes[1:]
 	}
+	for _, r := range nodes { // of a file that has no entries
+		f.addRule(r)
+	}
+}
+
+func (f *File) addRule(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		f.dec.Problemf(n, "a rule is a mapping with the keys name, condition and actions")
+		return
+	}
+	f.rules = append(f.rules, f.parseRule(n))
 }
 
 func (f *File) parseRule(n *yaml.Node) ruleDef {
@@ -279,7 +313,7 @@ func (f *File) parseRefs(n *yaml.Node, what string) []actionRef {
 	if len(n.Content) == 0 {
 		f.dec.Problemf(n, "%s has no actions: it needs at least one", what)
 	}
-	var refs []actionRef
+	refs := make([]actionRef, 0, len(n.Content))
 	for _, a := range n.Content {
 		switch {
 		case a.Kind == yaml.ScalarNode && a.Value != "":

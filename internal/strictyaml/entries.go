@@ -15,6 +15,7 @@ type Entry struct {
 	Text  string // its lines, and the blank ones and comments behind them
 	Line  int    // on which it begins
 	Value any    // nil for one that must be decoded: then it is the next of the list's node. Else its Known's
+	Moved int    // by how many lines since it was known
 }
 
 // FirstLine is what Known is looked up by.
@@ -33,7 +34,7 @@ func (r *quick) entry(indent, depth int) bool {
 	if end := begin + len(known.Text); ok && strings.HasPrefix(r.src[begin:], known.Text) && (end == len(r.src) || r.src[end-1] == '\n') {
 		r.at, r.line = end, line+strings.Count(known.Text, "\n")
 		if r.next() && r.indent <= indent && (r.from == end || end == len(r.src)) {
-			r.endEntry(begin, line, known.Value)
+			r.endEntry(begin, Entry{Line: line, Value: known.Value, Moved: line - known.Line})
 			return true
 		}
 		r.at, r.line, r.from, r.indent = begin+indent, line, begin, indent
@@ -41,15 +42,16 @@ func (r *quick) entry(indent, depth int) bool {
 	if !r.item(indent, depth) {
 		return false
 	}
-	r.endEntry(begin, line, nil)
+	r.endEntry(begin, Entry{Line: line})
 	return true
 }
 
 // endEntry notes an entry that ends where r reads.
-func (r *quick) endEntry(begin, line int, value any) {
+func (r *quick) endEntry(begin int, e Entry) {
 	end := r.from
 	if r.indent < 0 {
 		end = r.at
 	}
-	r.entries.All = append(r.entries.All, Entry{Text: r.src[begin:end], Line: line, Value: value})
+	e.Text = r.src[begin:end]
+	r.entries.All = append(r.entries.All, e)
 }
