@@ -222,7 +222,7 @@ func (s *session) makeStreams(ctx context.Context, o *Options) error {
 		if cfg.MaxBytes > 0 && cfg.Name != quarantineStream {
 			cfg.Discard = jetstream.DiscardNew
 		}
-		st, err := s.js.CreateOrUpdateStream(ctx, cfg)
+		st, err := ensureStream(ctx, s.js, cfg)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", cfg.Name, err)
 		}
@@ -241,7 +241,7 @@ func (s *session) makeConsumers(ctx context.Context, o *Options) error {
 		{&s.readBundles, s.later, dueSubject},
 	} {
 		name := c.stream.CachedInfo().Config.Name
-		cons, err := c.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		cons, err := ensureConsumer(ctx, c.stream, jetstream.ConsumerConfig{
 			Durable: readerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 20_000,
 			DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: c.filter,
 		})
