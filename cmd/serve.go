@@ -213,7 +213,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (*jetst
 		Logger: log,
 	}
 	if cfg.NATS.URL != "" {
-		o.URL, o.Replicas, o.Credentials = cfg.NATS.URL, cfg.NATS.Replicas, cfg.NATS.Credentials.Reveal()
+		o.URL, o.Replicas, o.Partitions, o.Credentials = cfg.NATS.URL, cfg.NATS.Replicas, cfg.NATS.Partitions, cfg.NATS.Credentials.Reveal()
 	}
 	return jetstream.Open(ctx, o)
 }

@@ -261,4 +261,5 @@ type StoreStatus struct {
 	DiskFree  uint64 `json:"disk_free,omitempty"`
 	Waiting   uint64 `json:"waiting"` // packs not yet acked or read
 	Damage    string `json:"damage,omitempty"`
+	Warning   string `json:"warning,omitempty"` // what is odd of the cluster
 }

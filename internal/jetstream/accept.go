@@ -53,7 +53,7 @@ func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	if size := recordSize(r); size > maxRecord {
 		return fmt.Errorf("callback of %d bytes: more than the %d that can be stored", size, maxRecord)
 	}
-	b, err := s.join(ctx, r)
+	b, err := s.home(r.Key).join(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -66,9 +66,9 @@ func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 }
 
 // join writes a callback into the next pack. Where that is full it waits for the one after it.
-func (s *Store) join(ctx context.Context, r *engine.Record) (*batch, error) {
+func (p *partition) join(ctx context.Context, r *engine.Record) (*batch, error) {
 	for {
-		b, joined, err := s.tryJoin(ctx, r)
+		b, joined, err := p.tryJoin(ctx, r)
 		if joined || err != nil {
 			return b, err
 		}
@@ -80,51 +80,51 @@ func (s *Store) join(ctx context.Context, r *engine.Record) (*batch, error) {
 	}
 }
 
-func (s *Store) tryJoin(ctx context.Context, r *engine.Record) (b *batch, joined bool, err error) {
-	s.packing.Lock()
-	defer s.packing.Unlock()
-	if s.closed {
+func (p *partition) tryJoin(ctx context.Context, r *engine.Record) (b *batch, joined bool, err error) {
+	p.packing.Lock()
+	defer p.packing.Unlock()
+	if p.closed {
 		return nil, false, engine.ErrClosed
 	}
-	b = s.next
+	b = p.next
 	if !b.fits(recordSize(r)) {
 		return b, false, nil
 	}
 	b.add(ctx, r)
 	if len(b.waiters) == 1 {
-		s.wakePacker()
+		p.wakePacker()
 	}
 	return b, true, nil
 }
 
-func (s *Store) wakePacker() {
+func (p *partition) wakePacker() {
 	select {
-	case s.joined <- struct{}{}:
+	case p.joined <- struct{}{}:
 	default: // it has been told already
 	}
 }
 
 // closeJoining lets nothing join any more, and the packer end; it tells whether it was open.
-func (s *Store) closeJoining() bool {
-	s.packing.Lock()
-	defer s.packing.Unlock()
-	if s.closed {
+func (p *partition) closeJoining() bool {
+	p.packing.Lock()
+	defer p.packing.Unlock()
+	if p.closed {
 		return false
 	}
-	s.closed = true
-	s.wakePacker()
+	p.closed = true
+	p.wakePacker()
 	return true
 }
 
-// packAll is the one packer: it takes the callbacks that wait as one message, waits until that is stored, and takes those that
+// packAll is the partition's one packer: it takes the callbacks that wait as one message, waits until that is stored, and takes those that
 // came meanwhile. It ends once nothing joins any more.
-func (s *Store) packAll() {
+func (p *partition) packAll() {
 	var spare []byte // the memory of the pack before
 	for open := true; open; {
-		<-s.joined
+		<-p.joined
 		var b *batch
-		b, open = s.takeBatch(spare)
-		s.storeBatch(b)
+		b, open = p.takeBatch(spare)
+		p.storeBatch(b)
 		if spare = b.draft.b; cap(spare) > softPack {
 			spare = nil
 		}
@@ -132,24 +132,24 @@ func (s *Store) packAll() {
 }
 
 // takeBatch takes what waits, and lets what comes write into buf. It tells whether more may come.
-func (s *Store) takeBatch(buf []byte) (b *batch, open bool) {
-	s.packing.Lock()
-	defer s.packing.Unlock()
-	b = s.next
-	s.next = newBatch(buf)
+func (p *partition) takeBatch(buf []byte) (b *batch, open bool) {
+	p.packing.Lock()
+	defer p.packing.Unlock()
+	b = p.next
+	p.next = newBatch(buf)
 	close(b.taken)
-	return b, !s.closed
+	return b, !p.closed
 }
 
-func (s *Store) storeBatch(b *batch) {
+func (p *partition) storeBatch(b *batch) {
 	defer close(b.done)
 	b.dropLeft()
 	if len(b.waiters) == 0 {
 		return
 	}
-	ctx, cancel := context.WithDeadline(s.work, b.until(time.Now()))
+	ctx, cancel := context.WithDeadline(p.s.work, b.until(time.Now()))
 	defer cancel()
-	if err := s.acceptChain.store(ctx, b.draft); err != nil {
+	if err := p.chain.store(ctx, b.draft); err != nil {
 		b.err = fmt.Errorf("callback not stored: %w", err)
 	}
 }

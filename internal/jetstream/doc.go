@@ -2,7 +2,8 @@
 //
 // # Streams
 //
-//	accept      packs of callbacks, a subject each node. The journal too: handled packs stay until they are older than is kept
+//	accept      packs of callbacks, a subject each node. The journal too: handled packs stay until they are older than is kept.
+//	            With more than one partition there are accept_1 and so on: a callback's key decides which takes it
 //	later       bundles of parked deliveries as scheduled messages, and those that fell due; what is acked is removed
 //	outcomes    packs of events and, last in each, the node's totals; a subject each node, whose last message is never purged
 //	dead        a dead letter a message, one subject each

@@ -22,8 +22,13 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Str
 	return nil, err
 }
 
-// streamIs compares what makeStreams sets. The server says -1 for no bound.
+// streamIs compares what makeStreams sets. The server says -1 for no bound, and has metadata of its own.
 func streamIs(have, want jetstream.StreamConfig) bool {
+	for key, value := range want.Metadata {
+		if have.Metadata[key] != value {
+			return false
+		}
+	}
 	bound := func(n int64) int64 { return cmp.Or(n, -1) }
 	return slices.Equal(have.Subjects, want.Subjects) && have.Retention == want.Retention && have.Discard == want.Discard &&
 		have.Storage == want.Storage && have.Replicas == max(want.Replicas, 1) && have.AllowDirect == want.AllowDirect &&

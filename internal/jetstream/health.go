@@ -32,9 +32,7 @@ type health struct {
 	free    uint64
 	low     bool
 	damage  string
-	journal jetstream.StreamState
-	later   uint64 // bytes that are parked
-	waiting uint64
+	journal journalState
 	healAt  time.Time // not before
 	rest    time.Duration
 }
@@ -98,8 +96,8 @@ func (s *Store) room() error {
 func (s *Store) roomToPark() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
-	if most := laterShare(s.o); s.health.later > most {
-		return fmt.Errorf("the parked deliveries take %d bytes, and may take %d: an eighth of keep.disk", s.health.later, most)
+	if most := laterShare(s.o); s.health.journal.later > most {
+		return fmt.Errorf("the parked deliveries take %d bytes, and may take %d: an eighth of keep.disk", s.health.journal.later, most)
 	}
 	return nil
 }
@@ -145,16 +143,19 @@ func (h *health) error() string {
 	return ""
 }
 
-// seen takes down what a look at the streams found. It was possible, so the server answers.
-func (h *health) seen(journal jetstream.StreamState, later, waiting uint64) {
+// seen takes down what a look at the streams found. It was possible, so the server answers. It tells whether there is a warning
+// that there was not before.
+func (h *health) seen(journal journalState) (warn bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.journal, h.later, h.waiting = journal, later, waiting
+	warn = journal.warning != "" && journal.warning != h.journal.warning
+	h.journal = journal
 	for stream, f := range h.failing {
 		if time.Since(f.last) > forgetAfter {
 			delete(h.failing, stream)
 		}
 	}
+	return warn
 }
 
 // sick says whether it is time to start the embedded server anew.
@@ -187,7 +188,10 @@ func (h *health) healed(now time.Time, err error) {
 
 // Status implements engine.Store.
 func (s *Store) Status() engine.StoreStatus {
-	st := engine.StoreStatus{Kind: "embedded", Callbacks: s.acceptChain.position().Ordinal}
+	st := engine.StoreStatus{Kind: "embedded"}
+	for _, p := range s.parts {
+		st.Callbacks += p.chain.position().Ordinal
+	}
 	ss := s.session()
 	if ss.srv == nil {
 		st.Kind = "nats"
@@ -197,7 +201,8 @@ func (s *Store) Status() engine.StoreStatus {
 	h := &s.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st.Packs, st.Bytes, st.Waiting, st.Damage, st.DiskFree = h.journal.Msgs, h.journal.Bytes, h.waiting, h.damage, h.free
+	st.Warning = h.journal.warning
+	st.Packs, st.Bytes, st.Waiting, st.Damage, st.DiskFree = h.journal.packs, h.journal.bytes, h.journal.waiting, h.damage, h.free
 	return st
 }
 
@@ -211,8 +216,10 @@ func (s *Store) trouble(ss *session) string {
 	}
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
-	if f, ok := s.health.failing[acceptStream]; ok {
-		return f.err.Error()
+	for stream, f := range s.health.failing {
+		if _, ok := partitionOf(stream); ok {
+			return f.err.Error()
+		}
 	}
 	if !ss.nc.IsConnected() {
 		return "no connection to the cluster"

@@ -47,7 +47,9 @@ func (s *Store) keep() {
 		cancel()
 		if now.Sub(alive) >= keepAliveEvery {
 			alive = now
-			s.packs.keepAlive()
+			for _, p := range s.parts {
+				p.packs.keepAlive()
+			}
 			s.bundles.keepAlive()
 		}
 		if now.Sub(marked) >= markEvery {
@@ -74,19 +76,49 @@ func (s *Store) look(ctx context.Context) error {
 		s.setFree(free)
 	}
 	ss := s.session()
-	info, infoErr := ss.accept.Info(ctx)
-	cons, consErr := ss.readPacks.Info(ctx)
 	bundles, bundlesErr := ss.readBundles.Info(ctx)
 	later, laterErr := ss.later.Info(ctx)
-	if err := errors.Join(err, infoErr, consErr, bundlesErr, laterErr); err != nil {
+	if err := errors.Join(err, bundlesErr, laterErr); err != nil {
 		return err
 	}
-	s.repeats.forget(cons.AckFloor.Stream)
-	s.packs.forget(cons.AckFloor.Stream)
 	s.bundles.forget(bundles.AckFloor.Stream)
-	s.health.seen(info.State, later.State.Bytes, cons.NumPending+uint64(cons.NumAckPending))
+	sum := journalState{later: later.State.Bytes}
+	for _, p := range s.parts {
+		if err := p.look(ctx, ss, &sum); err != nil {
+			return err
+		}
+	}
+	if s.health.seen(sum) {
+		s.log.Error(sum.warning)
+	}
+	return nil
+}
+
+// journalState is what the journal's streams hold together.
+type journalState struct {
+	packs, bytes uint64
+	waiting      uint64 // packs
+	later        uint64 // bytes that are parked
+	warning      string
+}
+
+// look reads the state of a partition and adds it to the sum.
+func (p *partition) look(ctx context.Context, ss *session, sum *journalState) error {
+	info, infoErr := ss.accept[p.number].Info(ctx)
+	cons, consErr := ss.readPacks[p.number].Info(ctx)
+	if err := errors.Join(infoErr, consErr); err != nil {
+		return err
+	}
+	p.repeats.forget(cons.AckFloor.Stream)
+	p.packs.forget(cons.AckFloor.Stream)
+	sum.packs += info.State.Msgs
+	sum.bytes += info.State.Bytes
+	sum.waiting += cons.NumPending + uint64(cons.NumAckPending)
+	if stray := p.stray(ss, info); stray != "" {
+		sum.warning = stray
+	}
 	if max := info.Config.MaxBytes; max > 0 && info.State.Bytes > uint64(max)/10*9 {
-		s.wantPurge()
+		p.s.wantPurge()
 	}
 	return nil
 }
@@ -101,25 +133,29 @@ func (s *Store) wantPurge() {
 // purge takes away what is older than is kept, or more than there is room for. What is not handled stays, and so does the last
 // message of this node's chains: in it is how many there were.
 func (s *Store) purge(ctx context.Context) error {
-	return errors.Join(s.purgeAccept(ctx), s.purgeOutcomes(ctx))
+	errs := []error{s.purgeOutcomes(ctx)}
+	for _, p := range s.parts {
+		errs = append(errs, p.purge(ctx))
+	}
+	return errors.Join(errs...)
 }
 
-func (s *Store) purgeAccept(ctx context.Context) error {
-	ss := s.session()
-	cons, err := ss.readPacks.Info(ctx)
+func (p *partition) purge(ctx context.Context) error {
+	s, ss := p.s, p.s.session()
+	cons, err := ss.readPacks[p.number].Info(ctx)
 	if err != nil {
 		return err
 	}
-	_, horizon := s.repeats.position()
-	before, first, err := ss.oldest(ctx, ss.accept, s.o.Now().Add(-max(s.o.Keep.Callbacks, horizon)))
+	_, horizon := p.repeats.position()
+	before, first, err := ss.oldest(ctx, ss.accept[p.number], s.o.Now().Add(-max(s.o.Keep.Callbacks, horizon)))
 	if err != nil {
 		return err
 	}
-	last := s.acceptChain.position().Seq
+	last := p.chain.position().Seq
 	if before = min(before, cons.AckFloor.Stream+1, last); before <= first {
 		return nil
 	}
-	return ss.accept.Purge(ctx, jetstream.WithPurgeSequence(before))
+	return ss.accept[p.number].Purge(ctx, jetstream.WithPurgeSequence(before))
 }
 
 func (s *Store) purgeOutcomes(ctx context.Context) error {
@@ -151,10 +187,6 @@ func (s *Store) purgeOutcomes(ctx context.Context) error {
 // oldestOpen gives the time, or an earlier one where something that is not handled yet is older: when that is read again, what was
 // recorded of it is asked for.
 func (s *Store) oldestOpen(ctx context.Context, ss *session, at time.Time) (time.Time, error) {
-	cons, err := ss.readPacks.Info(ctx)
-	if err != nil {
-		return at, err
-	}
 	later, err := ss.later.Info(ctx)
 	if err != nil {
 		return at, err
@@ -162,10 +194,23 @@ func (s *Store) oldestOpen(ctx context.Context, ss *session, at time.Time) (time
 	if later.State.Msgs > 0 {
 		at = earlier(at, later.State.FirstTime.Add(-skew))
 	}
+	for _, p := range s.parts {
+		if at, err = p.oldestOpen(ctx, ss, at); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+func (p *partition) oldestOpen(ctx context.Context, ss *session, at time.Time) (time.Time, error) {
+	cons, err := ss.readPacks[p.number].Info(ctx)
+	if err != nil {
+		return at, err
+	}
 	if cons.NumPending+uint64(cons.NumAckPending) == 0 {
 		return at, nil
 	}
-	_, err = ss.getBatch(ctx, acceptStream, &getRequest{Seq: cons.AckFloor.Stream + 1, NextFor: ">", Batch: 1}, func(m *stored) error {
+	_, err = ss.getBatch(ctx, p.chain.name, &getRequest{Seq: cons.AckFloor.Stream + 1, NextFor: ">", Batch: 1}, func(m *stored) error {
 		at = earlier(at, m.at.Add(-skew))
 		return nil
 	})

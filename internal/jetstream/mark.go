@@ -22,6 +22,7 @@ type mark struct {
 	Node     string        `json:"node"`
 	Window   time.Duration `json:"window_ns"` // the largest window of repeats in use
 	Accept   markOf        `json:"accept"`
+	Others   []markOf      `json:"accept_others,omitempty"` // of the partitions after the first
 	Outcomes markOf        `json:"outcomes"`
 }
 
@@ -29,6 +30,26 @@ type mark struct {
 type markOf struct {
 	Seq     uint64 `json:"seq"`     // of the last message this node stored
 	Ordinal uint64 `json:"ordinal"` // the records this node stored
+}
+
+// accepted is how far a partition had come.
+func (m *mark) accepted(partition int) markOf {
+	switch {
+	case partition == 0:
+		return m.Accept
+	case partition <= len(m.Others):
+		return m.Others[partition-1]
+	}
+	return markOf{}
+}
+
+// least gives the sequence number that each stream must have come to.
+func (m *mark) least() map[string]uint64 {
+	least := map[string]uint64{acceptStream: m.Accept.Seq, outcomesStream: m.Outcomes.Seq}
+	for i, o := range m.Others {
+		least[acceptName(i+1)] = o.Seq
+	}
+	return least
 }
 
 const (
@@ -63,6 +84,20 @@ func (m *mark) write(dir string) error {
 	return renameio.WriteFile(filepath.Join(dir, markFile), append(b, '\n'), 0o600)
 }
 
+func (s *Store) writeMark() error {
+	m := mark{Version: markVersion, Node: s.o.Node, Outcomes: s.outcomesChain.position()}
+	for n, p := range s.parts {
+		_, window := p.repeats.position()
+		m.Window = max(m.Window, window)
+		if n == 0 {
+			m.Accept = p.chain.position()
+		} else {
+			m.Others = append(m.Others, p.chain.position())
+		}
+	}
+	return m.write(s.o.Dir)
+}
+
 // lookForLost finds streams that are on disk and that the server does not see, and such as end before their mark. It comes
 // before any stream is made, so that nothing is built over what may still be saved.
 func (s *session) lookForLost(ctx context.Context, o *Options) error {
@@ -75,7 +110,7 @@ func (s *session) lookForLost(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	for name, min := range map[string]uint64{acceptStream: m.Accept.Seq, outcomesStream: m.Outcomes.Seq} {
+	for name, min := range m.least() {
 		var last uint64
 		st, err := s.js.Stream(ctx, name)
 		if err == nil {

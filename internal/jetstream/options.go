@@ -17,6 +17,8 @@ type Options struct {
 	URL string
 	// Replicas of each stream of a cluster; 0 is 1.
 	Replicas int
+	// Partitions is over how many streams a cluster spreads what it accepts; 0 is 1. Nodes at work on it decide where they differ.
+	Partitions int
 	// Credentials is the content of a NATS credentials file.
 	Credentials string
 	// Node is this node's stable name, [A-Za-z0-9_-]+. Empty: "embedded", or for a cluster one made up and kept in Dir.
@@ -75,6 +77,12 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("%d replicas: it can be 1 to 5", o.Replicas)
 	}
 	o.Replicas = max(o.Replicas, 1)
+	if o.Partitions < 0 || o.Partitions > MaxPartitions {
+		return o, fmt.Errorf("%d partitions: it can be 1 to %d", o.Partitions, MaxPartitions)
+	}
+	if o.Partitions = max(o.Partitions, 1); o.URL == "" {
+		o.Partitions = 1
+	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,68 +16,109 @@ import (
 // leastChecked is how many of the newest packs are read and checked at every start, however old they are.
 const leastChecked = 256
 
-// recallCallbacks feeds the index of repeats with the callbacks that may have repeats among what is not yet handled or yet to
+// recall feeds the index of repeats with the callbacks that may have repeats among what is not yet handled or yet to
 // come. It checks their packs: what is older is checked when it is read. Its cost grows with the callbacks of one horizon and
 // what is not handled, not with the journal.
-func (s *Store) recallCallbacks(ctx context.Context, ss *session, horizon time.Duration) error {
-	cons, err := ss.readPacks.Info(ctx)
+func (p *partition) recall(ctx context.Context, ss *session, horizon time.Duration) error {
+	cons, err := ss.readPacks[p.number].Info(ctx)
 	if err != nil {
 		return err
 	}
-	info, err := ss.accept.Info(ctx)
+	info, err := ss.accept[p.number].Info(ctx)
 	if err != nil {
 		return err
 	}
-	s.packs.old = info.State.LastSeq
+	p.packs.old = info.State.LastSeq
 	if st := info.State; st.Msgs > 0 && st.Msgs != st.LastSeq-st.FirstSeq+1 {
 		return &badMessage{fmt.Errorf("%d of its messages between %d and %d are gone", st.LastSeq-st.FirstSeq+1-st.Msgs, st.FirstSeq, st.LastSeq)}
 	}
-	from, err := s.recallFrom(ctx, ss, cons.AckFloor.Stream, info.State.LastSeq, horizon)
+	from, oldest, err := p.recallFrom(ctx, ss, cons.AckFloor.Stream, info.State.LastSeq, horizon)
 	if err != nil {
 		return err
 	}
-	s.repeats = newRepeats(horizon, max(from, 1)-1)
+	foreign, err := p.foreign(ctx, ss, oldest, horizon)
+	if err != nil {
+		return err
+	}
+	p.repeats = newRepeats(horizon, max(from, 1)-1)
 	check := journalCheck{next: max(from, info.State.FirstSeq), ordinals: make(map[string]uint64)}
-	err = ss.scan(ctx, ss.accept, scanFrom{seq: from}, func(m *stored) error {
+	err = ss.scan(ctx, ss.accept[p.number], scanFrom{seq: from}, func(m *stored) error {
 		records, err := check.read(m)
 		if err != nil {
 			return err
 		}
-		s.repeats.feed(m.seq, records, s.o.Now())
+		foreign = p.repeats.know(foreign, m.at)
+		p.repeats.feed(m.seq, records, p.s.o.Now())
 		return nil
 	})
-	s.repeats.forget(cons.AckFloor.Stream)
+	p.repeats.know(foreign, p.s.o.Now().Add(skew))
+	p.repeats.forget(cons.AckFloor.Stream)
 	return err
 }
 
-// recallFrom gives the first pack that is needed: one horizon before the first that is not handled, or before now.
-func (s *Store) recallFrom(ctx context.Context, ss *session, floor, last uint64, horizon time.Duration) (uint64, error) {
-	from := floor + 1
+// foreign gives, in order, the callbacks that went to other partitions before the number of partitions was changed, where their
+// repeats may matter still: they came to this one before the change, or come to it now.
+func (p *partition) foreign(ctx context.Context, ss *session, oldest time.Time, horizon time.Duration) ([]arrival, error) {
+	since := ss.since
+	if since.IsZero() || oldest.After(since.Add(horizon+skew)) {
+		return nil, nil
+	}
+	var all []arrival
+	for n, st := range ss.accept {
+		if n == p.number {
+			continue
+		}
+		err := ss.scan(ctx, st, scanFrom{since: oldest.Add(-horizon - skew).UTC()}, func(m *stored) error {
+			_, records, err := decodeCallbacks(m.data)
+			if err != nil || m.at.After(since.Add(skew)) {
+				return nil // what can't be read is said where its own partition is
+			}
+			for i := range records {
+				if r := &records[i]; r.Window > 0 {
+					all = append(all, arrival{key: r.Key, received: r.Received, stored: m.at})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b arrival) int { return a.stored.Compare(b.stored) })
+	return all, nil
+}
+
+// recallFrom gives the first pack that is needed: one horizon before the first that is not handled, or before now. It gives that
+// time too.
+func (p *partition) recallFrom(
+	ctx context.Context, ss *session, floor, last uint64, horizon time.Duration,
+) (from uint64, oldest time.Time, err error) {
+	from = floor + 1
 	if last > leastChecked {
 		from = min(from, last-leastChecked)
 	} else {
 		from = 1
 	}
-	oldest := s.o.Now()
-	name := ss.accept.CachedInfo().Config.Name
-	_, err := ss.getBatch(ctx, name, &getRequest{Seq: floor + 1, NextFor: ">", Batch: 1}, func(m *stored) error {
+	oldest = p.s.o.Now()
+	name := p.chain.name
+	_, err = ss.getBatch(ctx, name, &getRequest{Seq: floor + 1, NextFor: ">", Batch: 1}, func(m *stored) error {
 		if m.at.Before(oldest) {
 			oldest = m.at
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errNoMessage) {
-		return 0, err
+		return 0, oldest, err
 	}
-	oldest = oldest.Add(-horizon - skew).UTC()
-	_, err = ss.getBatch(ctx, name, &getRequest{StartTime: &oldest, NextFor: ">", Batch: 1}, func(m *stored) error {
+	start := oldest.Add(-horizon - skew).UTC()
+	_, err = ss.getBatch(ctx, name, &getRequest{StartTime: &start, NextFor: ">", Batch: 1}, func(m *stored) error {
 		from = min(from, m.seq)
 		return nil
 	})
 	if errors.Is(err, errNoMessage) {
 		err = nil
 	}
-	return from, err
+	return from, oldest, err
 }
 
 // skew is how far the clocks of nodes and servers may lie apart.
@@ -112,43 +154,43 @@ func (c *journalCheck) read(m *stored) ([]engine.Record, error) {
 }
 
 // readPack makes a pack of a message.
-func (s *Store) readPack(m jetstream.Msg, seq uint64, at time.Time, again bool) (*engine.Pack, error) {
-	p, records, err := decodeCallbacks(m.Data())
+func (p *partition) readPack(m jetstream.Msg, seq uint64, at time.Time, again bool) (*engine.Pack, error) {
+	head, records, err := decodeCallbacks(m.Data())
 	if err != nil {
 		return nil, &badMessage{err}
 	}
-	if err := s.catchUp(seq); err != nil {
+	if err := p.catchUp(seq); err != nil {
 		return nil, err
 	}
-	s.repeats.feed(seq, records, s.o.Now())
+	p.repeats.feed(seq, records, p.s.o.Now())
 	return &engine.Pack{
-		Seq: seq, Ordinal: p.ordinal, Stored: at, Records: records, Again: again, Ack: func() { s.packs.ack(seq) },
+		Seq: packSeq(p.number, seq), Ordinal: head.ordinal, Stored: at, Records: records, Again: again, Ack: func() { p.packs.ack(seq) },
 	}, nil
 }
 
 // catchUp feeds the index with the packs before seq that this node was not given, since another node has them.
-func (s *Store) catchUp(seq uint64) error {
-	fed, _ := s.repeats.position()
+func (p *partition) catchUp(seq uint64) error {
+	fed, _ := p.repeats.position()
 	if seq <= fed+1 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.work, time.Minute)
+	ctx, cancel := context.WithTimeout(p.s.work, time.Minute)
 	defer cancel()
-	ss := s.session()
+	ss := p.s.session()
 	check := journalCheck{next: fed + 1, ordinals: make(map[string]uint64)}
-	err := ss.scan(ctx, ss.accept, scanFrom{seq: fed + 1}, func(m *stored) error {
+	err := ss.scan(ctx, ss.accept[p.number], scanFrom{seq: fed + 1}, func(m *stored) error {
 		if m.seq >= seq {
 			if check.next < seq {
-				s.damaged(acceptStream, m.seq, fmt.Errorf("%d messages before it are gone", m.seq-check.next))
+				p.s.damaged(p.chain.name, m.seq, fmt.Errorf("%d messages before it are gone", m.seq-check.next))
 			}
 			return errScanEnd
 		}
 		records, err := check.read(m)
 		if err != nil {
-			s.damaged(acceptStream, m.seq, err)
+			p.s.damaged(p.chain.name, m.seq, err)
 		}
 		if records != nil {
-			s.repeats.feed(m.seq, records, s.o.Now())
+			p.repeats.feed(m.seq, records, p.s.o.Now())
 		}
 		return nil
 	})
@@ -157,34 +199,46 @@ func (s *Store) catchUp(seq uint64) error {
 
 // Journal implements engine.Store. A pack that can't be read, or a hole, is an error in its place, and the ones after it follow.
 func (s *Store) Journal(ctx context.Context, since time.Time) iter.Seq2[*engine.Pack, error] {
+	var parts []iter.Seq2[*engine.Pack, error]
+	for _, p := range s.parts {
+		parts = append(parts, p.journal(ctx, since))
+	}
+	return merged(parts, func(a, b *engine.Pack) bool { return a.Stored.Before(b.Stored) })
+}
+
+func (p *partition) journal(ctx context.Context, since time.Time) iter.Seq2[*engine.Pack, error] {
 	return func(yield func(*engine.Pack, error) bool) {
-		if err := s.isOpen(ctx); err != nil {
+		if err := p.s.isOpen(ctx); err != nil {
 			yield(nil, err)
 			return
 		}
-		_, horizon := s.repeats.position()
+		_, horizon := p.repeats.position()
 		seen := newRepeats(horizon, 0)
-		ss := s.session()
+		ss := p.s.session()
 		check := journalCheck{ordinals: make(map[string]uint64)}
-		err := ss.scan(ctx, ss.accept, scanFrom{since: since.Add(-horizon).UTC()}, func(m *stored) error {
+		stopped := false
+		err := ss.scan(ctx, ss.accept[p.number], scanFrom{since: since.Add(-horizon).UTC()}, func(m *stored) error {
 			records, err := check.read(m)
 			if err != nil && !yield(nil, fmt.Errorf("journal: %w", err)) {
+				stopped = true
 				return errScanEnd
 			}
 			if records == nil {
 				return nil
 			}
-			seen.feed(m.seq, records, s.o.Now())
+			seen.feed(m.seq, records, p.s.o.Now())
 			if m.at.Before(since) {
 				return nil
 			}
 			ordinal, _ := ordinalOf(m.data)
-			if !yield(&engine.Pack{Seq: m.seq, Ordinal: ordinal, Stored: m.at, Records: records, Ack: func() {}}, nil) {
+			pack := &engine.Pack{Seq: packSeq(p.number, m.seq), Ordinal: ordinal, Stored: m.at, Records: records, Ack: func() {}}
+			if !yield(pack, nil) {
+				stopped = true
 				return errScanEnd
 			}
 			return nil
 		})
-		if err != nil {
+		if err != nil && !stopped {
 			yield(nil, err)
 		}
 	}

@@ -59,6 +59,24 @@ func (x *repeats) feed(seq uint64, records []engine.Record, now time.Time) {
 	x.evict(records[len(records)-1].Received, now)
 }
 
+// arrival is a callback that may have repeats in a partition that it is not of.
+type arrival struct {
+	key              engine.Key
+	received, stored time.Time
+}
+
+// know takes in those that were stored before the time, and gives the rest.
+func (x *repeats) know(all []arrival, before time.Time) []arrival {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for len(all) > 0 && all[0].stored.Before(before) {
+		s := x.shard(all[0].received)
+		s.keys[all[0].key] = uint32(all[0].received.Sub(s.start) / time.Millisecond)
+		all = all[1:]
+	}
+	return all
+}
+
 // seen looks for the last callback with r's key within r's window, before it or, by a clock that was put back, after it.
 func (x *repeats) seen(r *engine.Record) bool {
 	at := r.Received.Truncate(time.Millisecond)

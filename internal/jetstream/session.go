@@ -27,8 +27,11 @@ type session struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
-	accept, later, outcomes, dead, quarantine jetstream.Stream
-	readPacks, readBundles                    jetstream.Consumer
+	agreement
+	accept                            []jetstream.Stream   // by partition
+	readPacks                         []jetstream.Consumer // by partition
+	later, outcomes, dead, quarantine jetstream.Stream
+	readBundles                       jetstream.Consumer
 }
 
 // openSession starts the server, or connects to the cluster, and sees to it that streams and consumers are there.
@@ -54,6 +57,17 @@ func (s *session) open(ctx context.Context, o *Options) (err error) {
 		return err
 	}
 	if err := s.lookForLost(ctx, o); err != nil {
+		return err
+	}
+	if err := s.agree(ctx, o); err != nil {
+		return err
+	}
+	if o.URL != "" {
+		if err := s.answerNodes(); err != nil {
+			return err
+		}
+	}
+	if err := s.makeAccept(ctx, o); err != nil {
 		return err
 	}
 	return s.makeStreams(ctx, o)
@@ -194,6 +208,45 @@ func streamDir(o *Options, stream string) string {
 // laterShare is how much of keep.disk parked deliveries may take.
 func laterShare(o *Options) uint64 { return uint64(o.Keep.Disk) / 8 }
 
+// makeAccept makes the streams of the partitions, and opens those of partitions that take no callbacks any more.
+func (s *session) makeAccept(ctx context.Context, o *Options) error {
+	for n := range s.streams {
+		if n >= s.partitions {
+			st, err := s.js.Stream(ctx, acceptName(n))
+			if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return fmt.Errorf("stream %s: %w", acceptName(n), err)
+			}
+			if err == nil {
+				if err := s.addAccept(ctx, o, n, st); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		// No MaxAge here and on the outcomes: it would take away what is not handled yet, and the totals. keep.go purges them.
+		cfg := jetstream.StreamConfig{
+			Name: acceptName(n), Subjects: []string{acceptSubjects(n) + "*"}, MaxBytes: o.Keep.Disk / 2 / int64(s.streams),
+		}
+		if n == 0 && o.URL != "" {
+			cfg.Metadata = s.metadata()
+		}
+		st, err := s.makeStream(ctx, o, cfg)
+		if err != nil {
+			return err
+		}
+		if err := s.addAccept(ctx, o, n, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) addAccept(ctx context.Context, o *Options, n int, st jetstream.Stream) error {
+	cons, err := s.makeConsumer(ctx, o, st, "")
+	s.accept, s.readPacks = append(s.accept, st), append(s.readPacks, cons)
+	return err
+}
+
 // makeStreams makes what is not there, and brings what is there to the configuration.
 func (s *session) makeStreams(ctx context.Context, o *Options) error {
 	disk := o.Keep.Disk
@@ -201,8 +254,6 @@ func (s *session) makeStreams(ctx context.Context, o *Options) error {
 		to  *jetstream.Stream
 		cfg jetstream.StreamConfig
 	}{
-		// No MaxAge on accept and outcomes: it would take away what is not handled yet, and the totals. keep.go purges them.
-		{&s.accept, jetstream.StreamConfig{Name: acceptStream, Subjects: []string{acceptSubject + "*"}, MaxBytes: disk / 2}},
 		{&s.later, jetstream.StreamConfig{
 			// Without a bound, since the server refuses DiscardNew here, and the other would drop what waits: Park keeps to laterShare.
 			Name: laterStream, Subjects: []string{scheduleSubject + "*", dueSubject}, AllowMsgSchedules: true,
@@ -217,45 +268,45 @@ func (s *session) makeStreams(ctx context.Context, o *Options) error {
 			MaxMsgs: int64(o.Keep.Quarantine), MaxBytes: disk / 16, Discard: jetstream.DiscardOld,
 		}},
 	} {
-		cfg := c.cfg
-		cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, o.Replicas, true
-		if cfg.MaxBytes > 0 && cfg.Name != quarantineStream {
-			cfg.Discard = jetstream.DiscardNew
-		}
-		st, err := ensureStream(ctx, s.js, cfg)
+		st, err := s.makeStream(ctx, o, c.cfg)
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", cfg.Name, err)
+			return err
 		}
 		*c.to = st
 	}
-	return s.makeConsumers(ctx, o)
+	var err error
+	s.readBundles, err = s.makeConsumer(ctx, o, s.later, dueSubject)
+	return err
 }
 
-func (s *session) makeConsumers(ctx context.Context, o *Options) error {
-	for _, c := range []struct {
-		to     *jetstream.Consumer
-		stream jetstream.Stream
-		filter string
-	}{
-		{&s.readPacks, s.accept, ""},
-		{&s.readBundles, s.later, dueSubject},
-	} {
-		name := c.stream.CachedInfo().Config.Name
-		cons, err := ensureConsumer(ctx, c.stream, jetstream.ConsumerConfig{
-			Durable: readerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 20_000,
-			DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: c.filter,
-		})
-		if err != nil {
-			return fmt.Errorf("consumer of %s: %w", name, err)
-		}
-		*c.to = cons
-		if s.srv == nil {
-			continue // other nodes may be at work on what is not acked
-		}
-		// Nobody else reads the embedded store: what was read before and not acked is to come at once, not after AckWait.
-		if _, err := c.stream.ResetConsumer(ctx, readerName); err != nil {
-			return fmt.Errorf("consumer of %s: reset: %w", name, err)
-		}
+func (s *session) makeStream(ctx context.Context, o *Options, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	cfg.Storage, cfg.Replicas, cfg.AllowDirect = jetstream.FileStorage, o.Replicas, true
+	if cfg.MaxBytes > 0 && cfg.Name != quarantineStream {
+		cfg.Discard = jetstream.DiscardNew
 	}
-	return nil
+	st, err := ensureStream(ctx, s.js, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", cfg.Name, err)
+	}
+	return st, nil
+}
+
+// makeConsumer makes the reader of a stream, which all nodes share.
+func (s *session) makeConsumer(ctx context.Context, o *Options, st jetstream.Stream, filter string) (jetstream.Consumer, error) {
+	name := st.CachedInfo().Config.Name
+	cons, err := ensureConsumer(ctx, st, jetstream.ConsumerConfig{
+		Durable: readerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 20_000,
+		DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: filter,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer of %s: %w", name, err)
+	}
+	if s.srv == nil {
+		return cons, nil // other nodes may be at work on what is not acked
+	}
+	// Nobody else reads the embedded store: what was read before and not acked is to come at once, not after AckWait.
+	if _, err := st.ResetConsumer(ctx, readerName); err != nil {
+		return nil, fmt.Errorf("consumer of %s: reset: %w", name, err)
+	}
+	return cons, nil
 }

@@ -28,32 +28,28 @@ type source[T any] struct {
 	acked map[uint64]struct{}      // acked, where the server may not know it yet
 }
 
+// newSource makes a source that gives what it reads to out, which sources may share.
 func newSource[T any](
-	s *Store, name string, cons func(*session) jetstream.Consumer,
+	s *Store, name string, out chan T, cons func(*session) jetstream.Consumer,
 	decode func(m jetstream.Msg, seq uint64, at time.Time, again bool) (T, error),
 ) *source[T] {
 	return &source[T]{
-		s: s, name: name, cons: cons, decode: decode, out: make(chan T),
+		s: s, name: name, cons: cons, decode: decode, out: out,
 		held: make(map[uint64]jetstream.Msg), acked: make(map[uint64]struct{}),
 	}
 }
 
-// next waits for the next message.
-func (c *source[T]) next(ctx context.Context) (v T, err error) {
-	if err := ctx.Err(); err != nil {
+// next waits for the next message of the sources that give to out.
+func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
+	if err := s.isOpen(ctx); err != nil {
 		return v, err
 	}
 	select {
-	case <-c.s.stopping:
-		return v, engine.ErrClosed
-	default:
-	}
-	select {
-	case v = <-c.out:
+	case v = <-out:
 		return v, nil
 	case <-ctx.Done():
 		return v, ctx.Err()
-	case <-c.s.stopping:
+	case <-s.stopping:
 		return v, engine.ErrClosed
 	}
 }

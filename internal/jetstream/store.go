@@ -24,22 +24,17 @@ type Store struct {
 	lock *os.File
 	sess atomic.Pointer[session]
 
-	acceptChain   *chain
+	parts         []*partition // those that take callbacks first
 	outcomesChain *chain
 	totals        []byte // JSON of the last totals; under outcomesMu
 	outcomesMu    sync.Mutex
-	repeats       *repeats
-	packs         *source[*engine.Pack]
 	bundles       *source[*engine.Bundle]
+	packs         chan *engine.Pack // of all partitions
 
-	packing  sync.Mutex
-	next     *batch        // under packing: the pack that callbacks join now
-	closed   bool          // under packing: nothing joins any more
-	joined   chan struct{} // tells the packer that something has, or that nothing will
 	stopping chan struct{}
 	work     context.Context // of everything the store does by itself
 	cancel   context.CancelFunc
-	packer   sync.WaitGroup
+	packers  sync.WaitGroup
 	keeper   sync.WaitGroup
 	readers  sync.WaitGroup // of the current session
 	stopRead context.CancelFunc
@@ -69,7 +64,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		o: &o, log: o.Logger, lock: lock,
-		next: newBatch(nil), joined: make(chan struct{}, 1), stopping: make(chan struct{}), purgeNow: make(chan struct{}, 1),
+		packs: make(chan *engine.Pack), stopping: make(chan struct{}), purgeNow: make(chan struct{}, 1),
 	}
 	if err := s.open(ctx); err != nil {
 		lock.Close()
@@ -95,16 +90,19 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.sess.Store(ss)
-	s.acceptChain = newChain(s, acceptStream, acceptSubject, kindCallbacks, m.Accept)
+	for n := range ss.streams {
+		s.parts = append(s.parts, newPartition(s, n, m.accepted(n), s.packs))
+	}
 	s.outcomesChain = newChain(s, outcomesStream, outcomesSubject, kindEvents, m.Outcomes)
-	s.packs = newSource(s, acceptStream, func(ss *session) jetstream.Consumer { return ss.readPacks }, s.readPack)
-	s.bundles = newSource(s, laterStream, func(ss *session) jetstream.Consumer { return ss.readBundles }, s.readBundle)
+	s.bundles = newSource(s, laterStream, make(chan *engine.Bundle), func(ss *session) jetstream.Consumer { return ss.readBundles }, s.readBundle)
 	if err := s.recall(ctx, ss, max(s.o.Dedupe, m.Window)); err != nil {
 		ss.close()
 		return err
 	}
 	s.work, s.cancel = context.WithCancel(context.Background())
-	s.packer.Go(s.packAll)
+	for _, p := range s.parts {
+		s.packers.Go(p.packAll)
+	}
 	s.startReaders(ss)
 	s.keeper.Go(s.keep)
 	return nil
@@ -113,7 +111,7 @@ func (s *Store) open(ctx context.Context) error {
 // recall reads what the running of the store needs: where the chains end, which callbacks came lately, the last totals. What it
 // reads it checks.
 func (s *Store) recall(ctx context.Context, ss *session, horizon time.Duration) error {
-	for _, c := range []*chain{s.acceptChain, s.outcomesChain} {
+	for _, c := range s.chains() {
 		if _, err := c.sync(ctx, ss, nil); err != nil {
 			return s.readError(c.name, err)
 		}
@@ -126,8 +124,10 @@ func (s *Store) recall(ctx context.Context, ss *session, horizon time.Duration) 
 		return err
 	}
 	s.bundles.old = info.State.LastSeq
-	if err := s.recallCallbacks(ctx, ss, horizon); err != nil {
-		return s.readError(acceptStream, err)
+	for _, p := range s.parts {
+		if err := p.recall(ctx, ss, horizon); err != nil {
+			return s.readError(p.chain.name, err)
+		}
 	}
 	if err := s.writeMark(); err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -150,15 +150,19 @@ func (s *Store) session() *session { return s.sess.Load() }
 func (s *Store) startReaders(ss *session) {
 	ctx, cancel := context.WithCancel(s.work)
 	s.stopRead = cancel
-	s.readers.Go(func() { s.packs.run(ctx, ss) })
+	for _, p := range s.parts {
+		s.readers.Go(func() { p.packs.run(ctx, ss) })
+	}
 	s.readers.Go(func() { s.bundles.run(ctx, ss) })
 }
 
 // NextPack implements engine.Store.
-func (s *Store) NextPack(ctx context.Context) (*engine.Pack, error) { return s.packs.next(ctx) }
+func (s *Store) NextPack(ctx context.Context) (*engine.Pack, error) { return next(ctx, s, s.packs) }
 
 // NextBundle implements engine.Store.
-func (s *Store) NextBundle(ctx context.Context) (*engine.Bundle, error) { return s.bundles.next(ctx) }
+func (s *Store) NextBundle(ctx context.Context) (*engine.Bundle, error) {
+	return next(ctx, s, s.bundles.out)
+}
 
 // isOpen says why a method can't do its work: the store is closed, or the context over.
 func (s *Store) isOpen(ctx context.Context) error {
@@ -173,19 +177,24 @@ func (s *Store) isOpen(ctx context.Context) error {
 // Close stores what waits, tells the server what is acked and stops. Once ctx is over it waits no longer for what is to be
 // stored; it always waits for its goroutines and the server to end.
 func (s *Store) Close(ctx context.Context) error {
-	if !s.closeJoining() {
+	open := false
+	for _, p := range s.parts {
+		open = p.closeJoining()
+	}
+	if !open {
 		return nil
 	}
-
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
-	s.packer.Wait()
+	s.packers.Wait()
 	close(s.stopping)
 	s.cancel()
 	s.keeper.Wait() // first, for it may start readers
 	s.stopRead()
 	s.readers.Wait()
-	s.packs.release()
+	for _, p := range s.parts {
+		p.packs.release()
+	}
 	s.bundles.release()
 	ss := s.session()
 	err := ss.flush(ctx)
@@ -209,11 +218,11 @@ func (s *session) flush(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) writeMark() error {
-	_, window := s.repeats.position()
-	m := mark{
-		Version: markVersion, Node: s.o.Node, Window: window,
-		Accept: s.acceptChain.position(), Outcomes: s.outcomesChain.position(),
+// chains gives all chains of this node.
+func (s *Store) chains() []*chain {
+	all := []*chain{s.outcomesChain}
+	for _, p := range s.parts {
+		all = append(all, p.chain)
 	}
-	return m.write(s.o.Dir)
+	return all
 }
