@@ -30,6 +30,9 @@ func Literal(s string) Text { return Text{[]part{{text: s}}} }
 // Render gives the text for d. Its error is Permanent.
 func (t Text) Render(d *Delivery) (string, error) { return t.render(d, false) }
 
+// Fixed gives the text where it is the same for every delivery.
+func (t Text) Fixed() (string, bool) { return fixed(t.parts) }
+
 // IsZero tells that the field was absent.
 func (t Text) IsZero() bool { return t.parts == nil }
 

@@ -261,8 +261,8 @@ func redactKey(cfg *config.Config) ([]byte, error) {
 const historyFile = "history.db"
 
 // recorded tells those who show outcomes what came.
-func (s *service) recorded(events []engine.Event) {
-	s.history.Wake()
+func (s *service) recorded(seq uint64, events []engine.Event) {
+	s.history.Take(seq, events)
 	s.feed.Outcomes(events)
 }
 

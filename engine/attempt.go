@@ -36,9 +36,17 @@ type attempt struct {
 	over  atomic.Bool // its outcome is decided: whoever sets it first decides
 }
 
-// attempt runs one attempt, and holds a slot until the action returns. It is the goroutine's function.
-func (r *runner) attempt(inst *actions.Instance, d *delivery) {
-	a := &attempt{inst: inst, d: d, began: time.Now()}
+// work runs an attempt, and then others that wait, one after the other. It is the goroutine's function.
+func (r *runner) work(a *attempt) {
+	for a != nil {
+		a = r.attempt(a)
+	}
+}
+
+// attempt runs one attempt, and holds a slot until the action returns. It gives the attempt that is to run next in this goroutine, nil
+// for none.
+func (r *runner) attempt(a *attempt) (next *attempt) {
+	inst, d := a.inst, a.d
 	d.Attempt++
 	if d.First.IsZero() {
 		d.First = a.began.UTC()
@@ -53,16 +61,18 @@ func (r *runner) attempt(inst *actions.Instance, d *delivery) {
 		}
 	})
 	defer watch.Stop()
-	res, err := actions.Result{}, errors.New("the action ended its goroutine")
+	res, err, goes := actions.Result{}, errors.New("the action ended its goroutine"), true
 	defer func() { // deferred, for an action that calls runtime.Goexit
 		r.e.release(inst)
 		if a.over.CompareAndSwap(false, true) {
-			r.finish(a, res, err)
+			next = r.finish(a, res, err, goes)
 		} else {
 			r.returned(a)
 		}
 	}()
 	res, err = r.e.runAction(ctx, inst, d)
+	goes = false
+	return nil
 }
 
 // runAction runs the action, or renders what it would send. A panic is an error.
@@ -122,8 +132,8 @@ func (e *Engine) logDryRun(inst *actions.Instance, d *delivery, text []byte) {
 		zap.String("action", inst.Name), zap.String("type", inst.Type), fields)
 }
 
-// finish settles what an attempt gave in time.
-func (r *runner) finish(a *attempt, res actions.Result, err error) {
+// finish settles what an attempt gave in time, and gives the next one for its goroutine, unless that goes away.
+func (r *runner) finish(a *attempt, res actions.Result, err error, goes bool) (next *attempt) {
 	now := time.Now()
 	defer r.e.work.done()
 	r.mu.Lock()
@@ -131,11 +141,15 @@ func (r *runner) finish(a *attempt, res actions.Result, err error) {
 	r.running--
 	r.moved = now
 	if err != nil && r.e.attempts.Err() != nil {
-		return // it was cut off by the end of the process: it stays in the store, as if it had not run
+		return nil // it was cut off by the end of the process: it stays in the store, as if it had not run
 	}
 	r.learnPace(now.Sub(a.began))
 	r.settle(a, res, err, now)
+	if !goes {
+		next = r.next(now)
+	}
 	r.start(now)
+	return next
 }
 
 // abandon settles an attempt whose action ignores its context. Its slot stays taken until it returns.

@@ -51,8 +51,12 @@ func (d *dying) Bury(ctx context.Context, l *engine.DeadLetter) error {
 	return d.write(func() error { return d.Memory.Bury(ctx, l) })
 }
 
-func (d *dying) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
-	return d.write(func() error { return d.Memory.Append(ctx, events, totals) })
+func (d *dying) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
+	err = d.write(func() (err error) {
+		seq, err = d.Memory.Append(ctx, events, totals)
+		return err
+	})
+	return seq, err
 }
 
 func (d *dying) dead() bool {

@@ -29,8 +29,9 @@ type Options struct {
 	RedactAccounts bool   // logs show a keyed hash of an account instead of the account
 	RedactKey      []byte // the key of that hash
 
-	// Recorded is given all that this process has recorded, in order, once it is stored. It must not block, nor change it. May be nil.
-	Recorded func([]Event)
+	// Recorded is given all that this process has recorded, in order, once it is stored, and the number of the pack that holds it, 0
+	// where that is not one. It must not block, nor change the events. May be nil.
+	Recorded func(seq uint64, events []Event)
 }
 
 // Bounds of what is held in memory.

@@ -110,7 +110,11 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 		return
 	}
 	next := l.after(events, refused, quarantined)
-	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return l.e.Store.Append(ctx, events, &next) }, func(err error) {
+	var seq uint64
+	if !persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
+		seq, err = l.e.Store.Append(ctx, events, &next)
+		return err
+	}, func(err error) {
 		l.e.log.Warn("recording outcomes", zap.Int("events", len(events)), zap.Error(err))
 	}) {
 		l.refused.Add(refused)
@@ -124,7 +128,7 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 	l.e.memory.note(events)
 	l.e.metrics.count(events)
 	if l.e.Recorded != nil && len(events) > 0 {
-		l.e.Recorded(events)
+		l.e.Recorded(seq, events)
 	}
 	l.settle(batch)
 }

@@ -21,8 +21,8 @@ const (
 	goneSpan   = 72 * time.Hour         // the retry span of a delivery whose action is gone, where none is known
 )
 
-// runner attempts the deliveries of one action, each in a goroutine of its own that exists only while the attempt runs. What it
-// has no room for it parks in the store.
+// runner attempts the deliveries of one action, in goroutines that exist only while there is something to attempt. What it has no
+// room for it parks in the store.
 type runner struct {
 	e    *Engine
 	name string
@@ -105,20 +105,27 @@ func (r *runner) kept() int {
 
 // start starts as many attempts as there is room for. It is called with the lock held.
 func (r *runner) start(now time.Time) {
+	for a := r.next(now); a != nil; a = r.next(now) {
+		go r.work(a)
+	}
+}
+
+// next takes the delivery that may be attempted now, and a slot for it; nil where there is none. It is called with the lock held.
+func (r *runner) next(now time.Time) *attempt {
 	for len(r.queue) > 0 {
 		rs := r.e.set.Load()
 		if rs == nil {
-			return // the engine has stopped
+			return nil // the engine has stopped
 		}
 		current, ok := rs.Action(r.name)
 		if !ok {
 			r.parkGone(now)
-			return
+			return nil
 		}
 		r.gone = time.Time{}
 		r.configure(current)
 		if !r.mayStart(now) || !r.e.work.start() {
-			return
+			return nil
 		}
 		inst := r.e.instances.acquire(&r.e.set, r.name)
 		if inst == nil { // it went away between the two looks
@@ -132,8 +139,9 @@ func (r *runner) start(now time.Time) {
 		}
 		r.running++
 		r.moved = now
-		go r.attempt(inst, d)
+		return &attempt{inst: inst, d: d, began: now}
 	}
+	return nil
 }
 
 func (r *runner) mayStart(now time.Time) bool {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
@@ -56,6 +58,8 @@ func newEvent(d *actions.Delivery) event {
 	}
 }
 
+const mediaJSON = "application/json"
+
 // encode gives a body and its content type: text as it is, all else as JSON.
 func encode(v any) (body []byte, contentType string, err error) {
 	if s, ok := v.(string); ok {
@@ -67,5 +71,62 @@ func encode(v any) (body []byte, contentType string, err error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, "", actions.Permanent(fmt.Errorf("body: %w", err))
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), "application/json", nil
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), mediaJSON, nil
+}
+
+// appendEvent appends the JSON of newEvent(d), byte for byte as encode gives it, at a tenth of its price.
+func appendEvent(b []byte, d *actions.Delivery) ([]byte, error) {
+	if y := d.Time.UTC().Year(); y < 0 || y > 9999 {
+		return nil, actions.Permanent(fmt.Errorf("body: a time in the year %d", y))
+	}
+	b = slices.Grow(b, 512)
+	b = append(b, `{"type":"friend.deleted","timestamp":"`...)
+	b = d.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = appendField(b, `","data":{"delivery_id":`, d.ID)
+	b = appendField(b, `,"rule":`, d.Rule.Name)
+	b = append(b, `,"labels":{`...)
+	before := ""
+	for _, name := range sortedKeys(d.Rule.Labels) {
+		b = appendField(b, before, name)
+		b = appendField(b, ":", d.Rule.Labels[name])
+		before = ","
+	}
+	b = appendField(b, `},"From_Account":`, d.Pair.From)
+	b = appendField(b, `,"To_Account":`, d.Pair.To)
+	b = append(b, `,"SdkAppid":`...)
+	b = strconv.AppendInt(b, d.SdkAppid, 10)
+	b = appendField(b, `,"ClientIP":`, d.ClientIP)
+	b = appendField(b, `,"OptPlatform":`, d.OptPlatform)
+	b = appendField(b, `,"RequestId":`, d.RequestId)
+	b = appendField(b, `,"callback_id":`, d.CallbackID)
+	b = appendField(b, `,"rule_set":`, d.RuleSet)
+	if d.Reprocess != "" {
+		b = appendField(b, `,"reprocess":`, d.Reprocess)
+	}
+	return append(b, "}}"...), nil
+}
+
+// appendField appends what stands before a string, and the string.
+func appendField(b []byte, before, s string) []byte {
+	b = append(b, before...)
+	if isPlain(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	quoted := bytes.NewBuffer(b)
+	enc := json.NewEncoder(quoted)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string has always a JSON
+	return bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))
+}
+
+// isPlain tells whether s stands in JSON as it is. What encoding/json escapes beyond ASCII is left to it.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

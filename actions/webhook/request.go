@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -23,20 +24,22 @@ type message struct {
 	id      string
 	method  string
 	url     *url.URL
-	headers http.Header // the configured ones
+	headers http.Header // the configured ones; nil for none
 	body    []byte      // nil for none
 	media   string      // the body's content type
 }
 
 // render makes the message of a delivery. Its errors are permanent: the same delivery renders the same again.
 func (w *webhook) render(d *actions.Delivery) (*message, error) {
-	m := &message{id: d.ID, method: w.config.Method, headers: http.Header{}}
-	target, err := w.config.URL.Render(d)
-	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+	m := &message{id: d.ID, method: w.config.Method, url: w.target}
+	var err error
+	if m.url == nil {
+		if m.url, err = w.renderURL(d); err != nil {
+			return nil, err
+		}
 	}
-	if m.url, err = url.Parse(target); err != nil {
-		return nil, actions.Permanent(fmt.Errorf("url: %w", unwrapURL(err)))
+	if len(w.config.Headers) > 0 {
+		m.headers = make(http.Header, len(w.config.Headers))
 	}
 	for _, name := range sortedKeys(w.config.Headers) {
 		value, err := w.config.Headers[name].Render(d)
@@ -59,9 +62,22 @@ func (w *webhook) render(d *actions.Delivery) (*message, error) {
 	return m, nil
 }
 
+func (w *webhook) renderURL(d *actions.Delivery) (*url.URL, error) {
+	text, err := w.config.URL.Render(d)
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, actions.Permanent(fmt.Errorf("url: %w", unwrapURL(err)))
+	}
+	return u, nil
+}
+
 func (w *webhook) renderBody(d *actions.Delivery) ([]byte, string, error) {
 	if w.config.Body.IsZero() {
-		return encode(newEvent(d))
+		body, err := appendEvent(nil, d)
+		return body, mediaJSON, err
 	}
 	tree, err := w.config.Body.Render(d)
 	if err != nil {
@@ -76,13 +92,15 @@ func (w *webhook) request(ctx context.Context, m *message, at time.Time) (*http.
 	if m.body != nil {
 		body = bytes.NewReader(m.body)
 	}
-	r, err := http.NewRequestWithContext(ctx, m.method, m.url.String(), body)
+	r, err := http.NewRequestWithContext(ctx, m.method, "", body)
 	if err != nil {
 		return nil, actions.Permanent(unwrapURL(err))
 	}
-	r.Header.Set("User-Agent", w.userAgent)
+	// As NewRequest would have it of the URL's text, which needs not be written and parsed again for this.
+	r.URL, r.Host = m.url, strings.TrimSuffix(m.url.Host, ":")
+	r.Header["User-Agent"] = w.userAgent
 	if m.media != "" {
-		r.Header.Set("Content-Type", m.media)
+		r.Header["Content-Type"] = []string{m.media}
 	}
 	maps.Copy(r.Header, m.headers)
 	sign(r.Header, w.keys, m.id, at, m.body)

@@ -41,8 +41,6 @@ func (w *webhook) Run(ctx context.Context, d *actions.Delivery) (actions.Result,
 
 // attempt sends m and reads the answer. It gives the message of the next hop where the answer is a redirect to follow.
 func (w *webhook) attempt(ctx context.Context, m *message, result *actions.Result) (*message, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	r, err := w.request(ctx, m, time.Now())
 	if err != nil {
 		return nil, err
@@ -52,7 +50,7 @@ func (w *webhook) attempt(ctx context.Context, m *message, result *actions.Resul
 		return nil, explain(ctx, m, err)
 	}
 	defer answer.Body.Close()
-	receive(answer, cancel, result)
+	receive(answer, result)
 	result.Code, result.Detail = answer.StatusCode, statusLine(answer.StatusCode)
 	if w.config.FollowRedirects && isRedirect(answer.StatusCode) {
 		return redirected(m, answer)
@@ -61,11 +59,11 @@ func (w *webhook) attempt(ctx context.Context, m *message, result *actions.Resul
 }
 
 // receive reads what the answer says, for as long as it may take.
-func receive(answer *http.Response, cancel context.CancelFunc, result *actions.Result) {
+func receive(answer *http.Response, result *actions.Result) {
 	if answer.Body == http.NoBody || answer.StatusCode == http.StatusSwitchingProtocols {
 		return // the latter's body is the bare connection, and ends for no context
 	}
-	slow := time.AfterFunc(answerTime, cancel)
+	slow := time.AfterFunc(answerTime, func() { _ = answer.Body.Close() }) // which ends a Read that waits
 	defer slow.Stop()
 	// An error here changes nothing: the status is known, and tells whether the receiver has the delivery.
 	result.Received, _ = io.ReadAll(io.LimitReader(answer.Body, maxReceived))

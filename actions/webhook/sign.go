@@ -47,8 +47,8 @@ func parseSecrets(secrets []actions.Secret) ([][]byte, error) {
 // Without a key there is no signature.
 func sign(h http.Header, keys [][]byte, id string, at time.Time, body []byte) {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
-	h.Set(headerID, id)
-	h.Set(headerTimestamp, timestamp)
+	h[headerID] = []string{id}
+	h[headerTimestamp] = []string{timestamp}
 	if len(keys) == 0 {
 		return
 	}
@@ -59,5 +59,5 @@ func sign(h http.Header, keys [][]byte, id string, at time.Time, body []byte) {
 		mac.Write(body)
 		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	}
-	h.Set(headerSignature, strings.Join(signatures, " "))
+	h[headerSignature] = []string{strings.Join(signatures, " ")}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
@@ -37,8 +38,9 @@ func Type() actions.Type {
 // webhook is one configured action.
 type webhook struct {
 	config    Config
+	target    *url.URL // nil where the configured one has templates
 	keys      [][]byte
-	userAgent string
+	userAgent []string // as a header has it
 	transport *http.Transport
 }
 
@@ -49,7 +51,11 @@ func New(c Config, env actions.Env) (actions.Action, error) {
 	if err := errors.Join(checkRequest(c), checkHeaders(c.Headers), keysErr, transportErr); err != nil {
 		return nil, err
 	}
-	return &webhook{config: c, keys: keys, userAgent: userAgent(), transport: transport}, nil
+	w := &webhook{config: c, keys: keys, userAgent: []string{userAgent()}, transport: transport}
+	if text, ok := c.URL.Fixed(); ok {
+		w.target, _ = url.Parse(text) // where it can't be parsed, so can no delivery's, and that one says why
+	}
+	return w, nil
 }
 
 func checkRequest(c Config) error {

@@ -58,8 +58,8 @@ func (m *Memory) Exhume(ctx context.Context, d *engine.DeadLetter) error {
 }
 
 // Append implements engine.Store.
-func (m *Memory) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
-	return m.write(ctx, "append", func() error {
+func (m *Memory) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
+	err = m.write(ctx, "append", func() error {
 		p := &engine.EventPack{
 			Seq: uint64(len(m.data.events) + 1), Node: "memory", Stored: m.nowLocked(), Events: slices.Clone(events),
 		}
@@ -68,8 +68,10 @@ func (m *Memory) Append(ctx context.Context, events []engine.Event, totals *engi
 			m.data.totals = p.Totals
 		}
 		m.data.events = append(m.data.events, p)
+		seq = p.Seq
 		return nil
 	})
+	return seq, err
 }
 
 func cloneTotals(t *engine.Totals) *engine.Totals {

@@ -59,7 +59,7 @@ func TestMemoryFails(t *testing.T) {
 	if st := m.Status(); st.OK || st.Error != "disk full" {
 		t.Errorf("status %+v", st)
 	}
-	if err := m.Append(context.Background(), nil, nil); err != nil {
+	if _, err := m.Append(context.Background(), nil, nil); err != nil {
 		t.Errorf("Append: %v", err)
 	}
 	m.SetFail(nil)

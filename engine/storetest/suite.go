@@ -63,6 +63,13 @@ func ctxFor(t *testing.T) context.Context {
 }
 
 // must ends the test where a step fails.
+func appended(t *testing.T, s engine.Store, events []engine.Event, totals *engine.Totals) uint64 {
+	t.Helper()
+	seq, err := s.Append(ctxFor(t), events, totals)
+	must(t, err)
+	return seq
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -202,11 +209,12 @@ func testContextOver(t *testing.T, o Opener) {
 	s := o.Open(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	_, appendErr := s.Append(ctx, nil, &engine.Totals{})
 	for name, err := range map[string]error{
 		"Accept":     s.Accept(ctx, NewRecord("a")),
 		"Park":       s.Park(ctx, []engine.Parked{parked("a", time.Now())}),
 		"Bury":       s.Bury(ctx, &engine.DeadLetter{Parked: parked("a", time.Now())}),
-		"Append":     s.Append(ctx, nil, &engine.Totals{}),
+		"Append":     appendErr,
 		"Quarantine": s.Quarantine(ctx, &engine.Quarantined{}),
 	} {
 		if !errors.Is(err, context.Canceled) {

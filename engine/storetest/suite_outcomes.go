@@ -171,8 +171,8 @@ func testEvents(t *testing.T, o Opener) {
 	first := []engine.Event{matched(1, 0), ended("a", engine.OutcomeDone, 0)}
 	second := []engine.Event{ended("b", engine.OutcomeRetry, 1)}
 	totals := &engine.Totals{Callbacks: 7, Rules: map[string]engine.RuleTotals{"vip": {Matches: 3, Last: time.Unix(1669872112, 0).UTC()}}}
-	must(t, s.Append(ctx, first, nil))
-	must(t, s.Append(ctx, second, totals))
+	one := appended(t, s, first, nil)
+	two := appended(t, s, second, totals)
 	s = o.Reopen(t, s)
 	var packs []*engine.EventPack
 	for p, err := range s.Events(ctx, 0) {
@@ -181,6 +181,9 @@ func testEvents(t *testing.T, o Opener) {
 	}
 	if len(packs) != 2 || !reflect.DeepEqual(packs[0].Events, first) || !reflect.DeepEqual(packs[1].Events, second) {
 		t.Fatalf("events came back as %+v", packs)
+	}
+	if one != packs[0].Seq || two != packs[1].Seq {
+		t.Errorf("Append gave the numbers %d and %d, the packs have %d and %d", one, two, packs[0].Seq, packs[1].Seq)
 	}
 	if !reflect.DeepEqual(packs[1].Totals, totals) || packs[0].Totals != nil || packs[0].Node == "" {
 		t.Errorf("totals %+v and %+v, node %q", packs[0].Totals, packs[1].Totals, packs[0].Node)
@@ -206,9 +209,9 @@ func testTotals(t *testing.T, o Opener) {
 		t.Errorf("an empty store has totals %+v and %+v", own, others)
 	}
 	want := &engine.Totals{Callbacks: 5, Done: 4, Dead: 1, Rules: map[string]engine.RuleTotals{"vip": {Matches: 5, Last: time.Unix(1669872112, 0).UTC()}}}
-	must(t, s.Append(ctx, []engine.Event{matched(1, 0)}, &engine.Totals{Callbacks: 1}))
-	must(t, s.Append(ctx, nil, want))
-	must(t, s.Append(ctx, []engine.Event{matched(2, 0)}, nil))
+	appended(t, s, []engine.Event{matched(1, 0)}, &engine.Totals{Callbacks: 1})
+	appended(t, s, nil, want)
+	appended(t, s, []engine.Event{matched(2, 0)}, nil)
 	s = o.Reopen(t, s)
 	own, others, err = s.Totals(ctx)
 	must(t, err)
@@ -224,9 +227,9 @@ func testSettled(t *testing.T, o Opener) {
 	s := o.Open(t)
 	ctx := ctxFor(t)
 	since := time.Now().Add(-time.Second)
-	must(t, s.Append(ctx, []engine.Event{
+	appended(t, s, []engine.Event{
 		matched(3, 1), ended("done", engine.OutcomeDone, 0), ended("retried", engine.OutcomeRetry, 2), ended("dead", engine.OutcomeDead, 1),
-	}, nil))
+	}, nil)
 	p := parked("retried", time.Now().Add(time.Hour))
 	p.Parks = 5
 	must(t, s.Park(ctx, []engine.Parked{p, parked("fired", time.Now().Add(-time.Second))}))
@@ -308,9 +311,10 @@ func testClosed(t *testing.T, o Opener) {
 	must(t, s.Close(ctx))
 	wg.Wait()
 	_, nextErr := s.NextPack(ctx)
+	_, appendErr := s.Append(ctx, nil, &engine.Totals{})
 	for name, err := range map[string]error{
 		"waiting NextPack": waited[0], "waiting NextBundle": waited[1], "NextPack": nextErr, "Accept": s.Accept(ctx, NewRecord("a")),
-		"Park": s.Park(ctx, []engine.Parked{parked("a", time.Now())}), "Append": s.Append(ctx, nil, &engine.Totals{}),
+		"Park": s.Park(ctx, []engine.Parked{parked("a", time.Now())}), "Append": appendErr,
 	} {
 		if !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("%s: %v", name, err)

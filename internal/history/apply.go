@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/engine"
@@ -43,6 +44,7 @@ const maxEvents = 8192
 // row is a delivery as the file has it.
 type row struct {
 	n                       int64 // 0: not in the file yet
+	moved                   bool  // an event has said how an attempt ended
 	id, callback            string
 	rule, action, typ       string
 	from, to                string
@@ -70,7 +72,7 @@ func (h *History) follow(ctx context.Context) error {
 		return err
 	}
 	b := newBatch(f)
-	for p, err := range h.o.Source.Events(ctx, seq+1) {
+	for p, err := range h.newPacks(ctx, seq) {
 		if err != nil {
 			return errors.Join(err, h.store(ctx, b))
 		}
@@ -82,6 +84,9 @@ func (h *History) follow(ctx context.Context) error {
 				return err
 			}
 			b = newBatch(f)
+			if h.fresh.any() {
+				h.rest(ctx)
+			}
 		}
 	}
 	if err := h.store(ctx, b); err != nil || letters {
@@ -90,9 +95,32 @@ func (h *History) follow(ctx context.Context) error {
 	return h.takeLetters(ctx, f)
 }
 
+// newPacks gives what was recorded after the pack of the number: what this process has handed over where that is the next, and what
+// the stream has where it is not.
+func (h *History) newPacks(ctx context.Context, after uint64) iter.Seq2[*engine.EventPack, error] {
+	packs := h.fresh.take(after)
+	if len(packs) == 0 {
+		return h.o.Source.Events(ctx, after+1)
+	}
+	return func(yield func(*engine.EventPack, error) bool) {
+		for i := range packs {
+			if !yield(&packs[i], nil) {
+				return
+			}
+		}
+	}
+}
+
 func (h *History) store(ctx context.Context, b *batch) error {
 	if b.seq == 0 {
 		return nil
+	}
+	if b.stored.IsZero() { // it was handed over, and only the stream knows when it was stored
+		p, err := h.o.Source.EventsAt(ctx, b.seq)
+		if err != nil {
+			return err
+		}
+		b.stored = p.Stored
 	}
 	if err := b.store(ctx); err != nil {
 		return err
@@ -120,7 +148,7 @@ type batch struct {
 	names  map[string]int64
 	events int
 	seq    uint64
-	stored int64
+	stored time.Time
 }
 
 func newBatch(f *file) *batch {
@@ -128,21 +156,17 @@ func newBatch(f *file) *batch {
 }
 
 func (b *batch) take(ctx context.Context, p *engine.EventPack) error {
-	b.seq, b.stored = p.Seq, p.Stored.UnixNano()
+	b.seq, b.stored = p.Seq, p.Stored
 	for i := range p.Events {
 		b.events++
 		ev := &p.Events[i]
 		if c := ev.Matched; c != nil {
 			for j := range c.Deliveries {
-				if err := b.made(ctx, &c.Deliveries[j]); err != nil {
-					return err
-				}
+				b.made(&c.Deliveries[j])
 			}
 		}
 		if ev.Made != nil {
-			if err := b.made(ctx, &ev.Made.Job); err != nil {
-				return err
-			}
+			b.made(&ev.Made.Job)
 		}
 		if ev.Ended != nil {
 			if err := b.ended(ctx, ev.Ended, place{p.Seq, i}); err != nil {
@@ -153,30 +177,36 @@ func (b *batch) take(ctx context.Context, p *engine.EventPack) error {
 	return nil
 }
 
-// row gives a delivery's row, from the file where it is there; new is what it is otherwise.
+// row gives a delivery's row, from the file where it is there; fresh is what it is otherwise.
 func (b *batch) row(ctx context.Context, id string, fresh func() *row) (*row, error) {
 	if r := b.rows[id]; r != nil {
 		return r, nil
 	}
-	r, err := foundRow(b.f.lookup.QueryRowContext(ctx, id))
+	r, err := foundRow(b.f.writer.find.QueryRowContext(context.WithoutCancel(ctx), id))
 	if errors.Is(err, engine.ErrNotFound) {
 		r, err = fresh(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	b.rows[id] = r
-	b.order = append(b.order, r)
+	b.add(r)
 	return r, nil
 }
 
-func (b *batch) made(ctx context.Context, j *engine.Job) error {
-	r, err := b.row(ctx, j.ID, func() *row { return rowOfJob(j) })
-	if err == nil && r.callback == "" { // its end came before it
-		fresh := rowOfJob(j)
+func (b *batch) add(r *row) {
+	b.rows[r.id] = r
+	b.order = append(b.order, r)
+}
+
+// made takes in a new delivery. It nearly always is one: so it is not looked up, and writing it finds out.
+func (b *batch) made(j *engine.Job) {
+	fresh := rowOfJob(j)
+	r := b.rows[j.ID]
+	if r == nil {
+		b.add(fresh)
+	} else if r.callback == "" { // its end came before it
 		r.callback, r.created, r.reprocess = fresh.callback, fresh.created, fresh.reprocess
 	}
-	return err
 }
 
 func rowOfJob(j *engine.Job) *row {
@@ -199,10 +229,10 @@ func (b *batch) ended(ctx context.Context, d *engine.Ended, at place) error {
 	if d.Outcome != engine.OutcomeParked {
 		r.tries = append(r.tries, at)
 	}
-	if d.Parks < r.parks || d.Parks == r.parks && r.ended > 0 && d.Outcome != engine.OutcomeDone && d.Outcome != engine.OutcomeDead {
+	if r.outdates(d.Parks, d.Outcome == engine.OutcomeDone || d.Outcome == engine.OutcomeDead) {
 		return nil
 	}
-	r.parks, r.attempts = d.Parks, d.Attempt
+	r.parks, r.attempts, r.moved = d.Parks, d.Attempt, true
 	if d.Type != "" {
 		r.typ = d.Type
 	}
@@ -246,96 +276,6 @@ func (h *History) takeLetters(ctx context.Context, f *file) error {
 	}
 	_, err := f.write.ExecContext(ctx, "UPDATE place SET letters = 1")
 	return err
-}
-
-// store writes the batch, and how far it goes, at once.
-func (b *batch) store(ctx context.Context) error {
-	tx, err := b.f.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // nothing once it is committed
-	if err := b.write(ctx, tx); err != nil {
-		return err
-	}
-	if b.seq > 0 {
-		if _, err := tx.ExecContext(ctx, "UPDATE place SET seq = ?, stored = ?", int64(b.seq), b.stored); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-const (
-	insertRow = `INSERT INTO deliveries (id, callback, rule, action, type, sender, receiver, status, attempts, parks, error, created, next, ended,
-	reprocess) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	updateRow = `UPDATE deliveries SET callback = ?, type = ?, status = ?, attempts = ?, parks = ?, error = ?, created = ?, next = ?, ended = ?, reprocess = ? WHERE n = ?`
-	insertTry = `INSERT OR IGNORE INTO attempts (n, seq, i) VALUES (?, ?, ?)`
-)
-
-func (b *batch) write(ctx context.Context, tx *sql.Tx) error {
-	var stmts [3]*sql.Stmt
-	for i, text := range []string{insertRow, updateRow, insertTry} {
-		s, err := tx.PrepareContext(ctx, text)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		stmts[i] = s
-	}
-	for _, r := range b.order {
-		typ, err := b.name(ctx, tx, r.typ)
-		if err != nil {
-			return err
-		}
-		if r.n != 0 {
-			_, err = stmts[1].ExecContext(ctx, r.callback, typ, r.status, r.attempts, r.parks, r.err, r.created, r.next, r.ended, r.reprocess, r.n)
-		} else {
-			err = b.insert(ctx, tx, stmts[0], r, typ)
-		}
-		if err != nil {
-			return err
-		}
-		for _, at := range r.tries {
-			if _, err := stmts[2].ExecContext(ctx, r.n, int64(at.seq), at.i); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (b *batch) insert(ctx context.Context, tx *sql.Tx, stmt *sql.Stmt, r *row, typ int64) error {
-	rule, err := b.name(ctx, tx, r.rule)
-	if err != nil {
-		return err
-	}
-	action, err := b.name(ctx, tx, r.action)
-	if err != nil {
-		return err
-	}
-	res, err := stmt.ExecContext(ctx, r.id, r.callback, rule, action, typ, []byte(r.from), []byte(r.to), r.status, r.attempts, r.parks,
-		r.err, r.created, r.next, r.ended, r.reprocess)
-	if err != nil {
-		return err
-	}
-	r.n, err = res.LastInsertId()
-	return err
-}
-
-// name gives the number of a rule's, action's or type's name.
-func (b *batch) name(ctx context.Context, tx *sql.Tx, name string) (k int64, err error) {
-	if k, ok := b.names[name]; ok {
-		return k, nil
-	}
-	if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO names (name) VALUES (?)", []byte(name)); err != nil {
-		return 0, err
-	}
-	if err := tx.QueryRowContext(ctx, "SELECT k FROM names WHERE name = ?", []byte(name)).Scan(&k); err != nil {
-		return 0, err
-	}
-	b.names[name] = k
-	return k, nil
 }
 
 // pruned is how many deliveries one transaction takes away.

@@ -43,7 +43,7 @@ CREATE TABLE attempts (n INTEGER NOT NULL, seq INTEGER NOT NULL, i INTEGER NOT N
 // file is the open SQLite file: one connection writes, others read beside it.
 type file struct {
 	write, read *sql.DB
-	lookup      *sql.Stmt // of a row by its id, on the writing connection
+	writer      writer
 }
 
 // errUnfit says that a file is not one to go on with.
@@ -64,7 +64,7 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
-	if f.lookup, err = f.write.PrepareContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?"); err != nil {
+	if err := f.writer.prepare(ctx, f.write); err != nil {
 		return nil, errors.Join(f.unfit(err), f.close())
 	}
 	return f, nil
@@ -131,11 +131,7 @@ func damaged(err error) bool {
 }
 
 func (f *file) close() error {
-	var err error
-	if f.lookup != nil {
-		err = f.lookup.Close()
-	}
-	return errors.Join(err, f.read.Close(), f.write.Close())
+	return errors.Join(f.writer.close(), f.read.Close(), f.write.Close())
 }
 
 // removeFile takes the file away, with what SQLite keeps beside it.

@@ -30,9 +30,12 @@ type Options struct {
 
 // History follows the outcomes stream and answers searches. Its methods are safe for concurrent use.
 type History struct {
-	o    Options
-	log  *zap.Logger
-	wake chan struct{}
+	o     Options
+	log   *zap.Logger
+	wake  chan struct{} // something was recorded
+	hurry chan struct{} // it is to be taken in at once
+	fresh fresh
+	began time.Time // of the work that is under way; Run's own
 
 	mu     sync.RWMutex // held for reading while the file is used, for writing while it is replaced
 	file   *file        // nil while there is none
@@ -50,8 +53,10 @@ type State struct {
 }
 
 const (
-	lookEvery  = time.Second // other nodes' outcomes come without a word
-	linger     = 50 * time.Millisecond
+	lookEvery  = time.Second           // other nodes' outcomes come without a word
+	linger     = 50 * time.Millisecond // what comes soon after goes into the same transaction
+	lingerMost = 500 * time.Millisecond
+	restShare  = 4
 	pauseMost  = 5 * time.Second
 	pruneEvery = time.Minute
 )
@@ -64,14 +69,27 @@ func New(o Options) *History {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &History{o: o, log: o.Logger, wake: make(chan struct{}, 1)}
+	return &History{o: o, log: o.Logger, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
-// Wake says that something was recorded. It does not block.
+// Take gives it what this process has just recorded as the pack of that number; 0 where it does not know. It does not block.
+func (h *History) Take(seq uint64, events []engine.Event) {
+	if seq > 0 {
+		h.fresh.put(seq, events)
+	}
+	tell(h.wake)
+}
+
+// Wake makes it look at the stream now. It does not block.
 func (h *History) Wake() {
+	tell(h.hurry)
+	tell(h.wake)
+}
+
+func tell(c chan<- struct{}) {
 	select {
-	case h.wake <- struct{}{}:
-	default:
+	case c <- struct{}{}:
+	default: // it has been told already
 	}
 }
 
@@ -124,6 +142,7 @@ func (h *History) Run(ctx context.Context) error {
 	var pruned time.Time
 	pause := 100 * time.Millisecond
 	for ctx.Err() == nil {
+		h.began = time.Now()
 		err := h.takeFault()
 		if err == nil {
 			err = h.follow(ctx)
@@ -145,11 +164,25 @@ func (h *History) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
-			sleep(ctx, linger) // what comes soon after goes into the same transaction
+			h.rest(ctx)
 		case <-tick.C:
 		}
 	}
 	return nil
+}
+
+// rest waits in proportion to how long it has worked since it last did, unless there is a hurry: what it takes in is there for whoever
+// searches, and the deliveries that are recorded meanwhile need the processor more. So under a load that leaves it no time it
+// falls behind, rather than slow them down.
+func (h *History) rest(ctx context.Context) {
+	t := time.NewTimer(min(max(linger, restShare*time.Since(h.began)), lingerMost))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-h.hurry:
+	case <-ctx.Done():
+	}
+	h.began = time.Now()
 }
 
 // blame keeps an error that says that the file is damaged, for Run to mend.

@@ -47,7 +47,7 @@ func newLog(t testing.TB) *log { return &log{t, source{storetest.NewMemory()}} }
 
 func (l *log) record(events ...engine.Event) {
 	l.t.Helper()
-	if err := l.Append(context.Background(), events, nil); err != nil {
+	if _, err := l.Append(context.Background(), events, nil); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -71,7 +71,7 @@ func TestOutcomesStayWhileSomethingWaits(t *testing.T) {
 	record := func(id string) {
 		t.Helper()
 		ev := engine.Event{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone}}
-		if err := s.Append(ctx, []engine.Event{ev}, &engine.Totals{}); err != nil {
+		if _, err := s.Append(ctx, []engine.Event{ev}, &engine.Totals{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@ func TestDiskFull(t *testing.T) {
 	if err := s.Accept(ctx, storetest.NewRecord("full")); !errors.Is(err, jetstream.ErrDiskFull) {
 		t.Errorf("Accept on a full disk: %v", err)
 	}
-	if err := s.Append(ctxFor(t, 100*time.Millisecond), nil, &engine.Totals{Done: 1}); !errors.Is(err, jetstream.ErrDiskFull) {
+	if _, err := s.Append(ctxFor(t, 100*time.Millisecond), nil, &engine.Totals{Done: 1}); !errors.Is(err, jetstream.ErrDiskFull) {
 		t.Errorf("Append on a full disk: %v", err)
 	}
 	waits := make(chan error, 1)
@@ -124,7 +124,7 @@ func TestKeep(t *testing.T) {
 		if err := s.Accept(ctx, storetest.NewRecord(fmt.Sprint("r", i))); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Append(ctx, nil, &engine.Totals{Callbacks: uint64(i + 1)}); err != nil {
+		if _, err := s.Append(ctx, nil, &engine.Totals{Callbacks: uint64(i + 1)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Quarantine(ctx, &engine.Quarantined{Query: fmt.Sprint(i)}); err != nil {

@@ -72,7 +72,7 @@ func TestTwoNodes(t *testing.T) {
 		t.Logf("one node read everything: %v", by)
 	}
 	for i, s := range nodes {
-		if err := s.Append(ctx, nil, &engine.Totals{Done: uint64(i + 1)}); err != nil {
+		if _, err := s.Append(ctx, nil, &engine.Totals{Done: uint64(i + 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}

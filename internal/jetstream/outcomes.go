@@ -19,39 +19,41 @@ type outcome struct {
 
 // Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
 // that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals.
-func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
+func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
 	if err := s.isOpen(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	s.outcomesMu.Lock()
 	defer s.outcomesMu.Unlock()
 	after := s.totals
 	if totals != nil {
-		var err error
 		if after, err = encodeJSON(outcome{Totals: totals}); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	var records [][]byte
-	size := len(after)
+	size, whole := len(after), true
 	for i := range events {
 		r, err := encodeJSON(&events[i])
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if size+len(r) > maxRecord {
 			if err := s.appendPack(ctx, records, s.totals); err != nil {
-				return err
+				return 0, err
 			}
-			records, size = nil, len(after)
+			records, size, whole = nil, len(after), false
 		}
 		records, size = append(records, r), size+len(r)+4
 	}
 	if err := s.appendPack(ctx, records, after); err != nil {
-		return err
+		return 0, err
 	}
 	s.totals = after
-	return nil
+	if whole {
+		seq = s.outcomesChain.position().Seq // nothing else writes to it
+	}
+	return seq, nil
 }
 
 func (s *Store) appendPack(ctx context.Context, records [][]byte, totals []byte) error {
