@@ -118,6 +118,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	}
 	s.history = history.New(history.Options{
 		Path: filepath.Join(cfg.Data, historyFile), Source: s.store, Keep: cfg.Keep.Deliveries, Logger: s.log,
+		Busy: func() bool { return s.engine.Busy() },
 	})
 	s.feed = admin.NewFeed()
 	s.engine = engine.New(engine.Options{

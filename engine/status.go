@@ -43,6 +43,9 @@ func (e *Engine) Status() Status {
 	return s
 }
 
+// Busy tells whether more deliveries are loose than are under way when all goes well: what can wait should give way to them.
+func (e *Engine) Busy() bool { return len(e.loose) > maxQueue/4 }
+
 func (r *runner) state(now time.Time) ActionStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()

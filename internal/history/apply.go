@@ -84,7 +84,7 @@ func (h *History) follow(ctx context.Context) error {
 				return err
 			}
 			b = newBatch(f)
-			if h.fresh.any() {
+			if h.o.Busy() {
 				h.rest(ctx)
 			}
 		}

@@ -28,13 +28,6 @@ func (f *fresh) put(seq uint64, events []engine.Event) {
 	f.events += len(events)
 }
 
-// any tells whether something has come since the last take.
-func (f *fresh) any() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.packs) > 0
-}
-
 // take gives the packs that follow on the one of the number, without a gap; what is behind a gap is dropped.
 func (f *fresh) take(after uint64) []engine.EventPack {
 	f.mu.Lock()

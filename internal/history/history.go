@@ -25,6 +25,7 @@ type Options struct {
 	Path   string        // of the SQLite file
 	Source Source        // what it follows
 	Keep   time.Duration // how long deliveries that are done or discarded stay; 0: for good
+	Busy   func() bool   // tells whether deliveries wait for the processor: then it gives way; nil: they never do
 	Logger *zap.Logger   // nil logs nothing
 }
 
@@ -55,8 +56,8 @@ type State struct {
 const (
 	lookEvery  = time.Second           // other nodes' outcomes come without a word
 	linger     = 50 * time.Millisecond // what comes soon after goes into the same transaction
-	lingerMost = 500 * time.Millisecond
-	restShare  = 4
+	busyShare  = 8                     // how many times as long as it worked it rests while it gives way
+	busyMost   = time.Second           // and at most: it falls behind by what is beyond some thousand deliveries a second, no further
 	pauseMost  = 5 * time.Second
 	pruneEvery = time.Minute
 )
@@ -68,6 +69,9 @@ var ErrNotReady = errors.New("the history is being opened")
 func New(o Options) *History {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.Busy == nil {
+		o.Busy = func() bool { return false }
 	}
 	return &History{o: o, log: o.Logger, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
@@ -171,11 +175,14 @@ func (h *History) Run(ctx context.Context) error {
 	return nil
 }
 
-// rest waits in proportion to how long it has worked since it last did, unless there is a hurry: what it takes in is there for whoever
-// searches, and the deliveries that are recorded meanwhile need the processor more. So under a load that leaves it no time it
-// falls behind, rather than slow them down.
+// rest waits a moment, unless there is a hurry. While deliveries wait for the processor that is in proportion to how long it has worked
+// since it last did: they need it more than who searches, so that under a load that leaves it no time it falls behind.
 func (h *History) rest(ctx context.Context) {
-	t := time.NewTimer(min(max(linger, restShare*time.Since(h.began)), lingerMost))
+	d := linger
+	if h.o.Busy() {
+		d = min(max(d, busyShare*time.Since(h.began)), busyMost)
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
