@@ -90,7 +90,10 @@ func (s *service) makePorts() error {
 			Workbench: admin.Workbench{RuleSet: s.engine.RuleSet, TestAction: s.actionTester(cb.Apps[0].SdkAppid)},
 			Token:     func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
-			Page:   admin.Page{Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Series: s.series},
+			Page: admin.Page{
+				Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Tests: s.rules.Tests, LoadWith: s.rules.LoadWith,
+				Series: s.series, RuleSeries: s.byRule,
+			},
 			Engine: s.engine, History: s.history, Journal: s.store, Feed: s.feed,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -82,6 +82,7 @@ type service struct {
 	ports    *ports
 	follower *follower
 	series   *admin.Series
+	byRule   *admin.RuleSeries
 
 	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
@@ -120,7 +121,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		Path: filepath.Join(cfg.Data, historyFile), Source: s.store, Keep: cfg.Keep.Deliveries, Logger: s.log,
 		Busy: func() bool { return s.engine.Busy() },
 	})
-	s.feed = admin.NewFeed()
+	s.feed, s.byRule = admin.NewFeed(), admin.NewRuleSeries()
 	s.engine = engine.New(engine.Options{
 		Store: s.store, Logger: s.log, Registerer: s.metrics, Mask: s.mask,
 		Dedupe: cfg.Callback.Dedupe, SenderRetries: cfg.Callback.SenderRetries, Drain: drainTime,
@@ -265,6 +266,7 @@ const historyFile = "history.db"
 func (s *service) recorded(seq uint64, events []engine.Event) {
 	s.history.Take(seq, events)
 	s.feed.Outcomes(events)
+	s.byRule.Recorded(events)
 }
 
 // reloaded tells the log and the metrics what came of a change on disk.

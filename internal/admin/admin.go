@@ -120,13 +120,12 @@ const apiTimeout = time.Minute
 
 // New makes the admin port's handler.
 func New(o Options) http.Handler {
-	a := &api{o}
+	a := &api{Options: o, bench: newWorkbench(o.Workbench)}
 	metrics := promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{ErrorLog: zap.NewStdLog(o.Logger), Timeout: 10 * time.Second})
 
 	guarded := http.NewServeMux()
-	bench := newWorkbench(o.Workbench)
-	bench.handle(guarded)
-	a.handlePage(guarded, bench)
+	a.bench.handle(guarded)
+	a.handlePage(guarded)
 	guarded.Handle("/metrics", methods{http.MethodGet: metrics.ServeHTTP})
 	guarded.Handle("/api/v1/status", methods{http.MethodGet: a.status})
 	guarded.Handle("/api/v1/reload", methods{http.MethodPost: a.reload})
@@ -150,7 +149,10 @@ func New(o Options) http.Handler {
 	return mux
 }
 
-type api struct{ Options }
+type api struct {
+	Options
+	bench *workbench
+}
 
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
 	ready := a.Ready()

@@ -307,6 +307,8 @@ func (l *long) line(v any) {
 	if err != nil { // no value of this package's can do that
 		return
 	}
-	_, _ = l.w.Write(append(line, '\n')) // the client has gone: the request's context tells
-	_ = http.NewResponseController(l.w).Flush()
+	out := http.NewResponseController(l.w)
+	_ = out.SetWriteDeadline(time.Now().Add(writeTime)) // a client that reads nothing may not hold up the work
+	_, _ = l.w.Write(append(line, '\n'))                // the client has gone: the request's context tells
+	_ = out.Flush()
 }

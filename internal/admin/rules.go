@@ -73,20 +73,31 @@ func (a *api) rules(w http.ResponseWriter, r *http.Request) {
 	}{page, next, len(found), hash})
 }
 
-func (a *api) rule(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+// named gives the running set and its rule of a name, nil where it has none.
+func (a *api) named(name string) (*rules.RuleSet, *rules.Rule) {
 	set := a.Engine.RuleSet()
-	if set != nil {
-		if rule, ok := set.Rule(name); ok {
-			shown := a.show(rule)
-			if a.Page.Source != nil {
-				if text, err := a.Page.Source(rule.File); err == nil { // the file may have gone since it was loaded
-					_, shown.Source, _ = excerpt(text, rule.Line, lastLine(set, rule))
-				}
-			}
-			JSON(w, http.StatusOK, shown)
-			return
+	if set == nil {
+		return nil, nil
+	}
+	rule, _ := set.Rule(name)
+	return set, rule
+}
+
+func noRule(name string) string {
+	return fmt.Sprintf("no rule is called %.140q in the running set", name)
+}
+
+func (a *api) rule(w http.ResponseWriter, r *http.Request) {
+	set, rule := a.named(r.PathValue("name"))
+	if rule == nil {
+		Error(w, http.StatusNotFound, noRule(r.PathValue("name")))
+		return
+	}
+	shown := a.show(rule)
+	if a.Page.Source != nil {
+		if text, err := a.Page.Source(rule.File); err == nil { // the file may have gone since it was loaded
+			_, shown.Source, _ = excerpt(text, rule.Line, lastLine(set, rule))
 		}
 	}
-	Error(w, http.StatusNotFound, fmt.Sprintf("no rule is called %.140q in the running set", name))
+	JSON(w, http.StatusOK, shown)
 }

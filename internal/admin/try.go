@@ -27,18 +27,29 @@ type Page struct {
 	// masked.
 	Source func(name string) ([]byte, error)
 	// Try compiles the rules with a text in place of the file of a name. The error is rules.Problems where the text is at fault.
-	Try    func(ctx context.Context, name string, text []byte) (*rules.Trial, error)
-	Series *Series
+	Try func(ctx context.Context, name string, text []byte) (*rules.Trial, error)
+	// Tests reads the rule tests on disk.
+	Tests func(ctx context.Context) ([]rules.TestFile, error)
+	// LoadWith loads the rules on disk with other values in some lists, for tests that replace them.
+	LoadWith   func(ctx context.Context, lists map[string][]string) (*rules.RuleSet, error)
+	Series     *Series
+	RuleSeries *RuleSeries
 }
 
 // handlePage adds what the page needs.
-func (a *api) handlePage(mux *http.ServeMux, b *workbench) {
+func (a *api) handlePage(mux *http.ServeMux) {
 	if a.Page.Series == nil {
 		return
 	}
 	mux.Handle("/api/v1/source", methods{http.MethodGet: a.source})
-	mux.Handle("/api/v1/try", methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) { a.try(w, r, b) }})
+	mux.Handle("/api/v1/try", methods{http.MethodPost: a.try})
 	mux.Handle("/api/v1/series", methods{http.MethodGet: a.Page.Series.answer})
+	if a.Engine == nil {
+		return
+	}
+	mux.Handle("/api/v1/backtest", methods{http.MethodPost: (&backtests{api: a, limit: backtestTime}).answer})
+	mux.Handle("/api/v1/rules/{name}/tests", methods{http.MethodGet: a.listTests, http.MethodPost: a.runTests})
+	mux.Handle("/api/v1/rules/{name}/series", methods{http.MethodGet: a.Page.RuleSeries.answer})
 }
 
 // edit is a text of rules as somebody writes it.
@@ -116,17 +127,17 @@ func (a *api) source(w http.ResponseWriter, r *http.Request) {
 }
 
 // try answers what a text of rules would do.
-func (a *api) try(w http.ResponseWriter, r *http.Request, b *workbench) {
+func (a *api) try(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
 	defer cancel()
 	var in tryRequest
 	if !decode(w, r, maxExplain, &in, "the body must be JSON, {file, source, packet, query}") {
 		return
 	}
-	if !b.enter(ctx, w) {
+	if !a.bench.enter(ctx, w) {
 		return
 	}
-	defer b.leave()
+	defer a.bench.leave()
 	out := tryAnswer{Errors: []rules.Problem{}, Warnings: []rules.Problem{}, Elsewhere: []rules.Problem{}, Renders: []render{}}
 	set := a.Workbench.RuleSet()
 	if set != nil {
