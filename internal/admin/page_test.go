@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -63,28 +66,45 @@ func newPort(t *testing.T, token *string, tls bool) *browser {
 	return &browser{t: t, server: server}
 }
 
+// partsOfThePage gives the address of its script, and its style.
+func partsOfThePage(t *testing.T, b *browser) (script, style string) {
+	t.Helper()
+	page, err := io.ReadAll(b.send("GET", "/", "").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?s)<style>(.+)</style>.*<script type="module" src="(/page/app-[A-Z0-9]+\.js)">`).FindSubmatch(page)
+	if m == nil {
+		t.Fatalf("the page has no style or no script:\n%s", page)
+	}
+	return string(m[2]), string(m[1])
+}
+
 func TestPageIsServedStrictly(t *testing.T) {
 	token := "s3cret-token"
 	b := newPort(t, &token, false)
-	for path, kind := range map[string]string{
-		"/": "text/html; charset=utf-8", "/page/app.js": "text/javascript; charset=utf-8", "/page/editor.js": "text/javascript; charset=utf-8",
-		"/page/app.css": "text/css; charset=utf-8", "/page/icon.svg": "image/svg+xml",
+	script, style := partsOfThePage(t, b)
+	sum := sha256.Sum256([]byte(style))
+	for path, want := range map[string]struct{ kind, style, keep string }{
+		"/":              {"text/html; charset=utf-8", "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", "no-cache"},
+		script:           {"text/javascript; charset=utf-8", "'none'", "public, max-age=31536000, immutable"},
+		"/page/icon.svg": {"image/svg+xml", "'none'", "no-cache"},
 	} {
 		resp := b.send("GET", path, "")
 		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != kind || len(body) == 0 {
-			t.Errorf("%s: %d, %s, %d bytes, %v", path, resp.StatusCode, resp.Header.Get("Content-Type"), len(body), err)
+		if err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != want.kind || resp.Header.Get("Cache-Control") != want.keep || len(body) == 0 {
+			t.Errorf("%s: %d, %v, %d bytes, %v", path, resp.StatusCode, resp.Header, len(body), err)
 		}
 		policy := resp.Header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
-			if !strings.Contains(policy+";", want+";") {
-				t.Errorf("%s: the policy %q lacks %q", path, policy, want)
+		for _, part := range []string{"default-src 'none'", "script-src 'self'", "style-src " + want.style, "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
+			if !strings.Contains(policy+";", part+";") {
+				t.Errorf("%s: the policy %q lacks %q", path, policy, part)
 			}
 		}
 		if strings.Contains(policy, "unsafe") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", path, resp.Header)
 		}
-		if path == "/" && (bytes.Contains(body, []byte("<style")) || bytes.Contains(body, []byte("style=")) || bytes.Contains(body, []byte("onload="))) {
+		if path == "/" && (bytes.Count(body, []byte("<script")) != bytes.Count(body, []byte("<script type=\"module\" src=\"/page/")) || bytes.Contains(body, []byte("style=")) || bytes.Contains(body, []byte("onload="))) {
 			t.Errorf("the page has something inline:\n%s", body)
 		}
 	}
@@ -103,11 +123,12 @@ func TestPageIsServedStrictly(t *testing.T) {
 func TestPageIsCompressedAndCached(t *testing.T) {
 	token := ""
 	b := newPort(t, &token, false)
-	plain, err := io.ReadAll(b.send("GET", "/page/app.js", "", "Accept-Encoding", "identity").Body)
+	script, _ := partsOfThePage(t, b)
+	plain, err := io.ReadAll(b.send("GET", script, "", "Accept-Encoding", "identity").Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed := b.send("GET", "/page/app.js", "", "Accept-Encoding", "gzip")
+	packed := b.send("GET", script, "", "Accept-Encoding", "gzip")
 	zip, err := gzip.NewReader(packed.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +136,7 @@ func TestPageIsCompressedAndCached(t *testing.T) {
 	if body, err := io.ReadAll(zip); err != nil || !bytes.Equal(body, plain) {
 		t.Errorf("%d bytes, %d compressed, %v", len(plain), len(body), err)
 	}
-	again := b.send("GET", "/page/app.js", "", "Accept-Encoding", "gzip", "If-None-Match", packed.Header.Get("ETag"))
+	again := b.send("GET", script, "", "Accept-Encoding", "gzip", "If-None-Match", packed.Header.Get("ETag"))
 	if again.StatusCode != 304 {
 		t.Errorf("asked again: %d", again.StatusCode)
 	}

@@ -59,8 +59,10 @@ func (s *RuleSeries) of(rule string) *ruleMinutes {
 		s.order.MoveToFront(e)
 		return e.Value.(*ruleMinutes)
 	}
-	one := &ruleMinutes{}
-	if s.order.Len() >= s.most {
+	var one *ruleMinutes
+	if s.order.Len() < s.most {
+		one = &ruleMinutes{}
+	} else {
 		last := s.order.Back()
 		one = s.order.Remove(last).(*ruleMinutes)
 		delete(s.byName, one.rule)

@@ -1,48 +1,61 @@
-// A chart of some lines over time.
+// A chart of some lines, or of bars, over time. What draws it is fetched when the first one is shown.
 import { useEffect, useRef } from "preact/hooks";
-import uPlot from "uplot";
 import { html } from "./parts.js";
+import { clock } from "./text.js";
 
+const height = 160;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const digits = (v) => (v === null || v === undefined ? "–" : v >= 100 ? v.toFixed(0) : v >= 1 ? v.toFixed(1) : v === 0 ? "0" : v.toFixed(2));
+const known = (v) => v !== null && v !== undefined;
+const digits = (v) => (!known(v) ? "–" : v >= 100 || Number.isInteger(v) ? Math.round(v).toLocaleString("en") : v >= 1 ? v.toFixed(1) : v.toFixed(2));
+const compact = new Intl.NumberFormat("en", { notation: "compact" });
 
-const clock = (t, span) => new Date(t * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: span < 600 ? "2-digit" : undefined, hour12: false });
-
-export function Chart({ title, unit, data, lines }) {
+// Chart shows columns of data: at (seconds since 1970) and one for each of lines, [key, label, colour]. With bars, each stands for what
+// was counted from its time on; whole says that there is nothing between whole numbers.
+export function Chart({ title, unit, data, lines, bars, whole }) {
   const box = useRef();
   const plot = useRef();
   const columns = data ? [data.at, ...lines.map(([key]) => data[key])] : [[], ...lines.map(() => [])];
   const shown = useRef();
   shown.current = columns;
-  const last = lines.map(([key, label]) => `${label} ${digits(data?.[key].at(-1))}${unit}`).join(", ");
+  const now = lines.map(([key, label]) => `${label} ${digits(data?.[key].at(-1))}${unit}`).join(", ");
 
   useEffect(() => {
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const make = () => {
-      plot.current?.destroy();
-      const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
-      plot.current = new uPlot({
-        width: box.current.clientWidth, height: 160, legend: { show: false }, cursor: { show: false },
-        scales: { y: { range: (u, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
-        series: [{}, ...lines.map(([, label, c]) => ({ label, stroke: colour(c), width: 2, spanGaps: false, points: { show: (u) => u.data[0].length < 60, size: 4 } }))],
-        axes: [{ ...axis, size: 32, space: 80, values: (u, ticks) => ticks.map((t) => clock(t, u.scales.x.max - u.scales.x.min)) },
-          { ...axis, size: 52, values: (u, ticks) => ticks.map((t) => new Intl.NumberFormat("en", { notation: "compact" }).format(t)) }],
-      }, shown.current, box.current);
-    };
-    make();
-    const size = new ResizeObserver(() => plot.current.setSize({ width: box.current.clientWidth, height: 160 }));
-    size.observe(box.current);
-    dark.addEventListener("change", make);
+    const size = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height }));
+    let gone = false;
+    let make;
+    import("uplot").then(({ default: uPlot }) => {
+      if (gone) return;
+      make = () => {
+        plot.current?.destroy();
+        const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
+        const drawn = bars ? { paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }), points: { show: false } }
+          : { width: 2, spanGaps: false, points: { show: (u) => u.data[0].length < 60, size: 4 } };
+        plot.current = new uPlot({
+          width: box.current.clientWidth, height, legend: { show: false }, cursor: { show: false },
+          scales: { y: { range: (u, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
+          series: [{}, ...lines.map(([, label, c]) => ({ label, stroke: colour(c), fill: bars ? colour(c) : undefined, ...drawn }))],
+          axes: [{ ...axis, size: 32, space: 80, values: (u, ticks) => ticks.map((t) => clock(t * 1000, u.scales.x.max - u.scales.x.min < 600)) },
+            { ...axis, size: 52, incrs: whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6, 1e7, 1e8] : undefined, values: (u, ticks) => ticks.map((t) => compact.format(t)) }],
+        }, shown.current, box.current);
+      };
+      make();
+      size.observe(box.current);
+      dark.addEventListener("change", make);
+    });
     return () => {
+      gone = true;
       size.disconnect();
-      dark.removeEventListener("change", make);
-      plot.current.destroy();
+      if (make) dark.removeEventListener("change", make);
+      plot.current?.destroy();
+      plot.current = undefined;
     };
   }, []);
-  useEffect(() => plot.current.setData(columns), [data]);
+  useEffect(() => plot.current?.setData(columns), [data]);
 
   return html`<figure class="card chart">
-    <figcaption><b>${title}</b> <span class="keys">${lines.map(([key, label, c]) => html`<span class="key"><i class=${"swatch s" + c.slice(3)}></i>${label} <b>${digits(data?.[key].at(-1))}${data?.[key].at(-1) == null ? "" : unit}</b></span>`)}</span></figcaption>
-    <div ref=${box} role="img" aria-label=${`${title} over time; now ${last}`}></div>
+    <figcaption><b>${title}</b>
+      <span class="keys">${!bars && lines.map(([key, label, c]) => html`<span class="key"><i class=${"swatch s" + c.slice(3)}></i>${label} <b>${digits(data?.[key].at(-1))}${known(data?.[key].at(-1)) ? unit : ""}</b></span>`)}</span></figcaption>
+    <div class="plot" ref=${box} role="img" aria-label=${bars ? `${title}: ${digits(data?.[lines[0][0]].reduce((a, b) => a + b, 0))}` : `${title} over time; now ${now}`}></div>
   </figure>`;
 }

@@ -1,7 +1,7 @@
 // Deliveries: as they happen, and one of them in full.
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { api, query } from "./api.js";
+import { api, query, trouble } from "./api.js";
 import { connected, useLive } from "./live.js";
 import { html, say, confirm, useTitle, Badge, Problem, Text } from "./parts.js";
 import { ago, number, plural, pretty, visible, when } from "./text.js";
@@ -21,6 +21,7 @@ function List({ params }) {
   const title = useTitle("Deliveries");
   const filter = Object.fromEntries(names.map((n) => [n, params.get(n) || ""]));
   const key = JSON.stringify(filter);
+  const filtered = names.some((n) => filter[n]);
   const rows = useSignal(null);
   const next = useSignal("");
   const error = useSignal("");
@@ -42,7 +43,7 @@ function List({ params }) {
       next.value = cursor;
       error.value = "";
     } catch (e) {
-      if (e.name !== "AbortError") error.value = e.message;
+      if (e.name !== "AbortError") error.value = trouble(e);
     }
   }, [key]);
 
@@ -63,7 +64,7 @@ function List({ params }) {
       <label><span>Action</span><input name="action" value=${filter.action} /></label>
       <label><span>Account</span><input name="account" value=${filter.account} /></label>
       <label><span>Since</span><input name="since" value=${filter.since} placeholder="24h" size="8" /></label>
-      ${key !== JSON.stringify(Object.fromEntries(names.map((n) => [n, ""]))) && html`<a class="clear" href="#/deliveries">Clear</a>`}
+      ${filtered && html`<a class="clear" href="#/deliveries">Clear</a>`}
       <button class="hide">Filter</button>
     </form>
     ${dead && html`<div class="row wrap">
@@ -71,7 +72,8 @@ function List({ params }) {
       <button type="button" onClick=${() => all("discard", filter, load)}>Discard all that fit…</button>
       <span class="faint">They ask first, and say how many.</span></div>`}
     ${error.value && html`<${Problem}>${error.value}<//>`}
-    ${rows.value && html`<${DeliveryTable} rows=${rows.value} changed=${load} />`}
+    ${rows.value ? html`<${DeliveryTable} rows=${rows.value} changed=${load} none=${filtered ? "No delivery fits." : "There is no delivery yet: one is made when a rule matches a callback."} />`
+      : !error.value && html`<p class="faint">Being looked up…</p>`}
     ${next.value && rows.value.length < mostRows && html`<p><button type="button" onClick=${() => { pages.current.shown++; load(); }}>Show older ones</button></p>`}
     ${next.value && rows.value.length >= mostRows && html`<p class="faint">There are more: narrow the filter.</p>`}
   </div>`;
@@ -112,8 +114,8 @@ async function one(verb, id, done) {
   done?.();
 }
 
-export function DeliveryTable({ rows, changed, short }) {
-  if (!rows.length) return html`<p class="card pad faint">No delivery fits.</p>`;
+export function DeliveryTable({ rows, changed, short, none = "No delivery fits." }) {
+  if (!rows.length) return html`<p class="card pad faint">${none}</p>`;
   return html`<div class="card flush scroll" tabindex="0" role="group" aria-label="deliveries"><table class="plain deliveries">
     <thead><tr><th>Made</th><th>Status</th>${!short && html`<th>Rule</th>`}<th>Action</th><th>From → to</th><th class="num">Attempts</th><th>Last error</th>${changed && html`<th><span class="hide">Do</span></th>`}</tr></thead>
     <tbody>${rows.map((d) => html`<tr key=${d.id}>
@@ -138,7 +140,7 @@ function Delivery({ id }) {
       d.value = await api("deliveries/" + encodeURIComponent(id), { signal: abort });
       error.value = "";
     } catch (e) {
-      if (e.name !== "AbortError") error.value = e.message;
+      if (e.name !== "AbortError") error.value = trouble(e);
     }
   }, [id]);
   const v = d.value;

@@ -9,7 +9,7 @@ import { Overview } from "./overview.js";
 import { Rules } from "./rules.js";
 import { Try } from "./try.js";
 import { Deliveries } from "./deliveries.js";
-import { number } from "./text.js";
+import { clock, number } from "./text.js";
 
 const views = [
   ["overview", "Overview", Overview],
@@ -39,6 +39,7 @@ addEventListener("hashchange", () => {
 });
 
 const session = signal(null);
+const asked = signal(0); // when the status that is shown came
 async function ask() {
   try {
     session.value = await api("session");
@@ -95,6 +96,9 @@ function Header() {
   </header>`;
 }
 
+// Down says that what is shown is old.
+const Down = () => down.value && html`<p class="down" role="alert">${down.value} What is shown is ${status.value ? `of ${clock(asked.value, true)}` : "not known"}; the page goes on asking.</p>`;
+
 // Brand is what index.html shows before anything is known.
 const Brand = () => html`<header class="top first"><span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span></header>`;
 
@@ -102,6 +106,7 @@ function Frame() {
   useEvery(2000, async (abort) => {
     try {
       status.value = await api("status", { signal: abort });
+      asked.value = Date.now();
       down.value = "";
     } catch (e) {
       if (e.name !== "AbortError" && e.status !== 401) down.value = e.message;
@@ -110,14 +115,14 @@ function Frame() {
   const { view, of, params } = place.value;
   const View = (views.find(([name]) => name === view) || views[0])[2];
   return html`<${Header} />
-    ${down.value && html`<p class="down" role="alert">${down.value}</p>`}
+    <${Down} />
     <main id="main" tabindex="-1"><${View} of=${of} params=${params} key=${view} /></main>
     <${Dialog} />`;
 }
 
 function App() {
   useEffect(() => void document.body.classList.add("ready"), []);
-  return html`${needsLogin.value ? html`<${Login} />` : session.value ? html`<${Frame} />` : html`<${Brand} />${down.value && html`<p class="down" role="alert">${down.value}</p>`}`}
+  return html`${needsLogin.value ? html`<${Login} />` : session.value ? html`<${Frame} />` : html`<${Brand} /><${Down} />`}
     <div class=${"said" + (said.value ? " on" : "")} role="status" aria-live="polite">${said.value}</div>`;
 }
 

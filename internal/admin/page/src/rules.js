@@ -1,11 +1,11 @@
-// Rules: all of them to search, and one of them in full.
+// Rules: all of them to search, and one of them beside.
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { api, query } from "./api.js";
-import { html, useEvery, useTitle, Badge, Problem, Source, Text } from "./parts.js";
+import { api, query, trouble } from "./api.js";
+import { html, useTitle, Badge, Problem } from "./parts.js";
+import { Rule } from "./rule.js";
 import { status } from "./state.js";
-import { DeliveryTable } from "./deliveries.js";
-import { ago, number, plural, visible, when } from "./text.js";
+import { number, plural, visible } from "./text.js";
 
 const rowHeight = 58; // pixels: as in app.css
 const pageSize = 100;
@@ -41,7 +41,7 @@ function List({ chosen }) {
         mine.asked = new Set([0]);
         if (box.current) top.value = box.current.scrollTop;
       } catch (e) {
-        if (e.name !== "AbortError") found.value = { ...found.value, error: e.message };
+        if (e.name !== "AbortError") found.value = { ...found.value, error: trouble(e) };
       }
     }, found.value.set ? 80 : 0);
     return () => clearTimeout(timer);
@@ -108,62 +108,4 @@ function List({ chosen }) {
 function State({ rule: r }) {
   return html`<span class="row tight">${!r.enabled ? html`<${Badge} kind="off">disabled<//>` : r.shadow && html`<${Badge} kind="warn">shadow<//>`}
     ${r.matches !== undefined && html`<small class="faint">${number(r.matches)}</small>`}</span>`;
-}
-
-function Rule({ name }) {
-  const rule = useSignal(null);
-  const error = useSignal("");
-  const last = useSignal(null);
-  const heading = useRef();
-  useEvery(5000, async (abort) => {
-    try {
-      rule.value = await api("rules/" + encodeURIComponent(name), { signal: abort });
-      error.value = "";
-    } catch (e) {
-      if (e.name !== "AbortError") error.value = e.message;
-    }
-    last.value = await api("deliveries" + query({ rule: name, limit: 10 }), { signal: abort });
-  }, [name]);
-  useEffect(() => {
-    document.title = name + " · aftermath";
-    heading.current?.focus();
-  }, [name]);
-  const r = rule.value;
-  return html`<section class="detail stack" aria-label=${"The rule " + name}>
-    <p class="back"><a href="#/rules">← All rules</a></p>
-    <h2 ref=${heading} tabindex="-1" class="big">${name}</h2>
-    ${error.value && html`<${Problem}>${error.value}<//>`}
-    ${r && html`
-      ${r.description && html`<p>${visible(r.description)}</p>`}
-      <dl class="facts card">
-        <div><dt>State</dt><dd>${!r.enabled ? html`<${Badge} kind="off">disabled<//>` : r.shadow ? html`<${Badge} kind="warn">shadow<//>` : html`<${Badge} kind="good">enabled<//>`}
-          ${r.stop && html` <${Badge} kind="off">stops later rules<//>`}</dd></div>
-        <div><dt>Matches</dt><dd><b>${number(r.matches)}</b></dd></div>
-        <div><dt>Last match</dt><dd title=${when(r.last_match)}>${ago(r.last_match)}</dd></div>
-        ${r.found_by && html`<div><dt>Found by</dt><dd>${visible(r.found_by)}</dd></div>`}
-        <div><dt>Actions</dt><dd>${r.actions.map((a, i) => html`${i ? ", " : ""}<a href=${"#/deliveries" + query({ action: a })}>${a}</a>`)}</dd></div>
-        ${r.labels && html`<div><dt>Labels</dt><dd>${Object.entries(r.labels).map(([k, v]) => html`<${Badge} kind="off">${visible(k)}: ${visible(v)}<//> `)}</dd></div>`}
-      </dl>
-      <div class="row between wrap"><h3><${Text} of=${`${r.file}:${r.line}`} /></h3><a href=${"#/try?file=" + encodeURIComponent(r.file)}>Edit in Try it</a></div>
-      ${r.source ? html`<${Highlighted} text=${r.source} first=${r.line} />` : html`<${Source} from=${r.line} text=${r.condition} />`}
-      <h3>Last deliveries</h3>
-      ${last.value ? html`<${DeliveryTable} rows=${last.value.deliveries} short />` : html`<p class="faint">Not known yet.</p>`}`}
-  </section>`;
-}
-
-// Highlighted shows rules as the editor does, to be read only.
-function Highlighted({ text, first }) {
-  const box = useRef();
-  useEffect(() => {
-    let editor;
-    let gone = false;
-    import("./editor.js").then(({ viewer }) => {
-      if (!gone) editor = viewer(box.current, text, first);
-    });
-    return () => {
-      gone = true;
-      editor?.destroy();
-    };
-  }, [text, first]);
-  return html`<div class="editor read" ref=${box}></div>`;
 }

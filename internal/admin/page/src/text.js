@@ -9,10 +9,21 @@ const counts = new Intl.NumberFormat("en");
 export const number = (n) => (n === undefined || n === null ? "–" : counts.format(n));
 export const plural = (n, what, many = what + "s") => `${number(n)} ${n === 1 ? what : many}`;
 
+const two = (n) => String(n).padStart(2, "0");
+
+// when is a time of this browser's zone, written so that it reads the same everywhere.
 export function when(at) {
-  if (!at || at.startsWith("0001")) return "–";
+  if (!at || String(at).startsWith("0001")) return "–";
   const d = new Date(at);
-  return d.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const off = -d.getTimezoneOffset();
+  const zone = off === 0 ? "UTC" : `UTC${off < 0 ? "−" : "+"}${Math.floor(Math.abs(off) / 60)}${off % 60 ? ":" + two(Math.abs(off) % 60) : ""}`;
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${clock(d, true)} ${zone}`;
+}
+
+// clock is the time of day.
+export function clock(at, seconds) {
+  const d = new Date(at);
+  return `${two(d.getHours())}:${two(d.getMinutes())}${seconds ? ":" + two(d.getSeconds()) : ""}`;
 }
 
 export function ago(at) {

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { api, query } from "./api.js";
+import { Backtest } from "./backtest.js";
 import { html, say, useTitle, Badge, Problem, Text } from "./parts.js";
 import { plural, visible, when } from "./text.js";
 
@@ -21,6 +22,8 @@ const sampleRules = `rules:
         message: "{{ From_Account }} removed {{ To_Account }}"
 `;
 
+const unsaved = "unsaved.yaml"; // what aftermath calls a text that is no file
+
 // What is being written outlives a look at another view.
 const draft = { source: sampleRules, packet: samplePacket, query: sampleQuery, file: "" };
 
@@ -36,6 +39,21 @@ export function Try({ params }) {
   const error = useSignal("");
   const editor = useRef();
   const box = useRef();
+  const took = useRef(0); // ms of the last answer: a large set takes its time, and need not be asked for at every key
+
+  const take = (c) => {
+    packet.value = draft.packet = typeof c.packet === "string" ? c.packet : JSON.stringify(c.packet, null, 2);
+    search.value = draft.query = c.query;
+  };
+  const pick = async (id) => {
+    try {
+      take(await api("callbacks/" + encodeURIComponent(id)));
+      document.getElementById("packet").scrollIntoView({ block: "center" });
+      say("The packet is that of the callback.");
+    } catch (e) {
+      say(e.message);
+    }
+  };
 
   const open = async (name) => {
     try {
@@ -54,12 +72,18 @@ export function Try({ params }) {
     if (asked && asked !== draft.file) open(asked);
   }, [params.get("file")]);
 
+  // mark underlines what is wrong with the text; what the edit breaks in other files has no place in it.
+  const mark = () => {
+    const a = answer.value;
+    const here = (p) => p.file === (file.value || unsaved);
+    if (a) editor.current?.mark([...a.errors, ...a.warnings.map((w) => ({ ...w, warning: true }))].filter(here));
+  };
   useEffect(() => {
     let gone = false;
     import("./editor.js").then(({ edit }) => {
       if (gone) return;
       editor.current = edit(box.current, source.value, (text) => (source.value = draft.source = text), () => answer.value?.names);
-      editor.current.mark(answer.value ? [...answer.value.errors, ...answer.value.warnings.map((w) => ({ ...w, warning: true }))] : []);
+      mark();
     });
     return () => {
       gone = true;
@@ -72,16 +96,17 @@ export function Try({ params }) {
     const abort = new AbortController();
     const timer = setTimeout(async () => {
       busy.value = true;
+      const start = performance.now();
       try {
         answer.value = await api("try", { method: "POST", signal: abort.signal, body: { file: file.value, source: source.value, packet: packet.value, query: search.value } });
         error.value = "";
-        const a = answer.value;
-        editor.current?.mark([...a.errors, ...a.warnings.map((w) => ({ ...w, warning: true }))]);
+        took.current = performance.now() - start;
+        mark();
       } catch (e) {
         if (e.name !== "AbortError") error.value = e.message;
       }
       busy.value = false;
-    }, 250);
+    }, Math.min(3000, 250 + took.current));
     return () => {
       clearTimeout(timer);
       abort.abort();
@@ -105,16 +130,15 @@ export function Try({ params }) {
         <div class="row between wrap"><label class="inline grow">Rules <select class="grow" value=${file.value} onChange=${(e) => open(e.target.value)}>
             <option value="" selected=${file.value === ""}>a new text</option>${files.value.map((f) => html`<option value=${f} selected=${f === file.value}>${visible(f)}</option>`)}</select></label>
           <button type="button" onClick=${copy}>Copy as YAML</button></div>
-        <div class="editor" ref=${box}></div>
-        <p class="faint">Escape, then Tab leaves the editor; ctrl-space completes.</p>
-        <div role="status" aria-live="polite">${a && (a.ok ? html`<${Badge} kind="good">no error<//>` : html`<${Badge} kind="bad">${plural(a.errors.length, "error")}<//>`)}</div>
-        ${a && html`<ul class="findings">${[...a.errors, ...a.warnings].map((p, i) => html`<li key=${i}><button type="button" class="link" onClick=${() => editor.current?.go(p.line, p.column)}>${p.line}:${p.column}</button> ${i >= a.errors.length ? "warning: " : ""}<${Text} of=${p.message} /></li>`)}</ul>`}
+        <div class="editor" ref=${box}><pre class="loading">${visible(source.value)}</pre></div>
+        <div class="row between wrap"><div role="status" aria-live="polite">${a && (a.ok ? html`<${Badge} kind="good">no error<//>` : html`<${Badge} kind="bad">${plural(a.errors.length, "error")}<//>`)}</div>
+          <p class="faint">Escape, then Tab leaves the editor; ctrl-space completes.</p></div>
+        ${a && html`<ul class="findings">${[...a.errors, ...a.warnings].map((p, i) => html`<${Finding} of=${p} warning=${i >= a.errors.length} here=${p.file === (file.value || unsaved)} go=${() => editor.current?.go(p.line, p.column)} key=${i} />`)}</ul>`}
+        ${a?.elsewhere.length > 0 && html`<details><summary><${Badge} kind="warn">${plural(a.elsewhere.length, "error")} in other files on disk<//> the running ones stand in for them</summary>
+          <ul class="findings">${a.elsewhere.map((p, i) => html`<${Finding} of=${p} key=${i} />`)}</ul></details>`}
       </section>
       <section class="stack" aria-label="Packet">
-        <div class="row between wrap"><label for="packet">Packet</label><${Pick} take=${(c) => {
-          packet.value = draft.packet = typeof c.packet === "string" ? c.packet : JSON.stringify(c.packet, null, 2);
-          search.value = draft.query = c.query;
-        }} /></div>
+        <div class="row between wrap"><label for="packet">Packet</label><${Pick} take=${take} /></div>
         <textarea id="packet" rows="9" spellcheck="false" value=${packet.value} onInput=${(e) => (packet.value = draft.packet = e.target.value)} aria-describedby="packet-error"></textarea>
         <label for="query">Query of the callback's URL</label>
         <input id="query" spellcheck="false" value=${search.value} onInput=${(e) => (search.value = draft.query = e.target.value)} />
@@ -123,12 +147,19 @@ export function Try({ params }) {
       </section>
     </div>
     <section aria-label="What comes of it" aria-busy=${busy.value} class="stack">
-      ${a?.explanation && html`<h2>What comes of it</h2>${a.explanation.pairs.map((p, i) => html`<${Pair} pair=${p} at=${i} renders=${a.renders.filter((r) => r.pair === i)} />`)}
+      ${a?.explanation && html`<h2>What comes of it</h2>${a.explanation.pairs.map((p, i) => html`<${Pair} pair=${p} at=${i} file=${file.value || unsaved} renders=${a.renders.filter((r) => r.pair === i)} />`)}
         ${a.explanation.omitted_pairs > 0 && html`<p class="faint">and ${plural(a.explanation.omitted_pairs, "more pair")}</p>`}
         ${a.omitted_renders > 0 && html`<p class="faint">and ${plural(a.omitted_renders, "more action")}</p>`}`}
       ${a && !a.ok && html`<p class="faint">What comes of it shows once the rules have no error.</p>`}
     </section>
+    <${Backtest} edit=${{ file: file.value, source: source.value }} ready=${a?.ok} pick=${pick} />
   </div>`;
+}
+
+// Finding is an error or a warning: a place to go to in the text, or one in another file.
+function Finding({ of: p, warning, here, go }) {
+  return html`<li>${here ? html`<button type="button" class="link" onClick=${go}>${p.line}:${p.column}</button>` : html`<code><${Text} of=${`${p.file}:${p.line}:${p.column}`} /></code>`}
+    ${warning ? " warning: " : " "}<${Text} of=${p.message} /></li>`;
 }
 
 // Pick takes a packet from the journal.
@@ -148,22 +179,23 @@ function Pick({ take }) {
     ${list.value.map((c, i) => html`<option value=${i}>${when(c.at)} · ${plural(c.pairs.length, "pair")} · ${visible(c.pairs[0]?.From_Account)}</option>`)}</select></label>`;
 }
 
-function Pair({ pair, at, renders }) {
+function Pair({ pair, at, file, renders }) {
   const hits = pair.rules.filter((r) => r.matched);
   const misses = pair.rules.filter((r) => !r.matched);
   return html`<article class="card stack">
     <h3><span class="faint">Pair ${at}:</span> <${Text} of=${pair.From_Account} class="account" /> → <${Text} of=${pair.To_Account} class="account" /></h3>
-    ${hits.map((r) => html`<${Explained} rule=${r} open renders=${renders.filter((x) => x.rule === r.rule)} />`)}
-    ${misses.map((r) => html`<${Explained} rule=${r} open=${misses.length < 4} renders=${[]} />`)}
-    ${pair.omitted_rules > 0 && html`<p class="faint">and ${plural(pair.omitted_rules, "more rule")} that don't match</p>`}
-    ${!pair.rules.length && html`<p class="faint">There is no rule.</p>`}
+    ${hits.map((r) => html`<${Explained} rule=${r} elsewhere=${r.file !== file} open renders=${renders.filter((x) => x.rule === r.rule)} />`)}
+    ${misses.map((r) => html`<${Explained} rule=${r} open=${misses.length < 4 && !hits.length} renders=${[]} />`)}
+    ${pair.omitted_rules > 0 && html`<p class="faint">${pair.rules.length ? "and " : ""}${plural(pair.omitted_rules, pair.rules.length ? "more rule" : "rule")} of other files that ${pair.omitted_rules === 1 ? "doesn't" : "don't"} match</p>`}
+    ${!pair.rules.length && !pair.omitted_rules && html`<p class="faint">There is no rule.</p>`}
   </article>`;
 }
 
-function Explained({ rule: r, open, renders }) {
+function Explained({ rule: r, elsewhere, open, renders }) {
   return html`<details class="explained" open=${open}>
     <summary><${Badge} kind=${r.matched ? "good" : "off"}>${r.matched ? "matches" : "no match"}<//> <b>${visible(r.rule)}</b>
       ${r.shadow && html` <${Badge} kind="warn">shadow<//>`}${!r.enabled && html` <${Badge} kind="off">disabled<//>`}
+      ${elsewhere && html` <span class="faint">of <${Text} of=${r.file} /></span>`}
       ${r.stopped_by && html` <span class="faint">stopped by ${visible(r.stopped_by)}</span>`}
       ${r.error && html` <span class="why"><${Text} of=${r.error} /></span>`}</summary>
     <ul class="tree">${r.parts.map((p, i) => html`<li key=${i} class=${"depth d" + Math.min(p.depth, 8) + (p.decided ? " decided" : "")}>
