@@ -85,10 +85,10 @@ func (r *Registry) typeOf(dec *strictyaml.Decoder, n *yaml.Node) (registered, bo
 }
 
 func (t registered) build(dec *strictyaml.Decoder, n *yaml.Node, name string, b Builder, print fingerprint) *Instance {
-	before := countErrors(dec)
+	before := dec.Errors()
 	sc := newScope(b)
 	options, config := t.decode(dec, n, sc)
-	if countErrors(dec) > before {
+	if dec.Errors() > before {
 		return nil
 	}
 	reads := newFileLog(b.Env.ReadFile)
@@ -174,14 +174,4 @@ func reportNew(dec *strictyaml.Decoder, n *yaml.Node, err error) {
 		at = nodeAt(n, field.Field)
 	}
 	dec.Problemf(at, "%s", fmt.Sprint(err))
-}
-
-func countErrors(dec *strictyaml.Decoder) int {
-	count := 0
-	for _, p := range dec.Problems() {
-		if !p.Warning {
-			count++
-		}
-	}
-	return count
 }

@@ -35,12 +35,6 @@ type carried struct {
 	odd       Problems   // warnings that parsing gave
 }
 
-// ruleText is a rule as it is written.
-type ruleText struct {
-	text string
-	line int32 // on which it begins
-}
-
 // carry gives the file as it was for the set, nil where it is another.
 func (rs *RuleSet) carry(src source) *File {
 	k := rs.before(src)
@@ -110,36 +104,24 @@ func (c *compiler) compileRules(f *File) {
 		k.odd, k.texts = f.carried.odd, f.carried.texts
 	} else {
 		_, k.odd = f.problems()
-		k.texts = f.texts()
+		k.texts = f.texts
 	}
 	for _, l := range f.lists {
-		l.key, l.at = bareCopy(l.key), bareCopy(l.at)
+		l.key, l.at = bare(l.key), bare(l.at)
 		k.lists = append(k.lists, l)
 	}
 	for _, a := range f.actions {
-		k.actions = append(k.actions, actionDef{name: a.name, key: bareCopy(a.key)})
+		k.actions = append(k.actions, actionDef{name: a.name, key: bare(a.key)})
 	}
 	c.set.carried[f.Path] = k
 }
 
-func bareCopy(n *yaml.Node) *yaml.Node {
+// bare is a node without what is below it.
+func bare(n *yaml.Node) *yaml.Node {
 	if n == nil {
 		return nil
 	}
-	own := bare(n)
-	return &own
-}
-
-// texts gives the text of each rule.
-func (f *File) texts() []ruleText {
-	if len(f.entries) != len(f.rules) {
-		return nil
-	}
-	texts := make([]ruleText, len(f.entries))
-	for i, e := range f.entries {
-		texts[i] = ruleText{e.Text, int32(e.Line)}
-	}
-	return texts
+	return &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
 }
 
 // move takes over a rule whose text did not change, but may have moved by some lines. It is another Rule, since the set before runs
@@ -147,7 +129,7 @@ func (f *File) texts() []ruleText {
 func (c *compiler) move(f *File, before *Rule, lines int) {
 	r := *before
 	r.Line, r.at.line = r.Line+lines, r.at.line+int32(lines)
-	if !c.claim(f, place{line: int32(r.Line)}.node(), "rule", r.Name) {
+	if !c.claimRule(f, place{line: int32(r.Line)}, r.Name) {
 		return
 	}
 	cond, ok := before.condition.In(c.scope)
@@ -167,7 +149,7 @@ func (c *compiler) move(f *File, before *Rule, lines int) {
 		case c.places[name{"action", action}].file == nil:
 			c.stale = true
 		default:
-			c.used["action "+action] = true
+			c.used[name{"action", action}] = true
 		}
 	}
 	c.add(&r)

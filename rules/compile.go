@@ -42,10 +42,10 @@ type compiler struct {
 	scope    *lang.Scope
 	secrets  map[string]*secrets.Resolver // by the folder that relative paths are relative to, and whether they give placeholders
 	inputs   map[string]bool              // absolute paths of the files that were asked for
-	places   map[name]position            // where each name is
+	places   map[name]position            // where each list and named action is
 	stale    bool                         // a carried file does not fit any more: its text is needed
 	known    []string                     // the named actions
-	used     map[string]bool              // lists and named actions, by kind and name
+	used     map[name]bool                // lists and named actions
 	problems Problems                     // in list files
 	warnings Problems
 }
@@ -80,8 +80,8 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 		scope:   &lang.Scope{Lists: map[string]*lang.List{}},
 		secrets: map[string]*secrets.Resolver{},
 		inputs:  map[string]bool{},
-		places:  make(map[name]position, count),
-		used:    map[string]bool{},
+		places:  map[name]position{},
+		used:    map[name]bool{},
 	}
 	c.compileLists(files)
 	c.compileActions(files)
@@ -132,14 +132,27 @@ type position struct {
 }
 
 // claim reports a name that is taken already. Names are unique in a set, each among its kind.
-func (c *compiler) claim(f *File, n *yaml.Node, kind, called string) bool {
+func (c *compiler) claim(f *File, at place, kind, called string) bool {
 	key := name{kind, called}
-	if at, taken := c.places[key]; taken {
-		f.dec.Problemf(n, "the %s %s is already at %s:%d", kind, called, at.file.Name, at.line)
+	if taken, ok := c.places[key]; ok {
+		c.taken(f, at, key, taken.file.Name, taken.line)
 		return false
 	}
-	c.places[key] = position{f, n.Line}
+	c.places[key] = position{f, int(at.line)}
 	return true
+}
+
+// claimRule is claim for the name of a rule.
+func (c *compiler) claimRule(f *File, at place, called string) bool {
+	if before := c.set.byName[called]; before != nil {
+		c.taken(f, at, name{"rule", called}, before.File, before.Line)
+		return false
+	}
+	return true
+}
+
+func (c *compiler) taken(f *File, at place, by name, file string, line int) {
+	f.dec.Problemf(at.node(), "the %s %s is already at %s:%d", by.kind, by.name, file, line)
 }
 
 func (c *compiler) compileLists(files []*File) {
@@ -152,7 +165,7 @@ func (c *compiler) compileLists(files []*File) {
 					def.faulty = true
 				}
 			}
-			if !c.claim(f, def.key, "list", def.name) {
+			if !c.claim(f, placeOf(def.key), "list", def.name) {
 				continue
 			}
 			l := c.listOf(f, def)
@@ -164,7 +177,7 @@ func (c *compiler) compileLists(files []*File) {
 func (c *compiler) compileActions(files []*File) {
 	for _, f := range files {
 		for _, def := range f.actions {
-			if !c.claim(f, def.key, "action", def.name) {
+			if !c.claim(f, placeOf(def.key), "action", def.name) {
 				continue
 			}
 			c.known = append(c.known, def.name)
@@ -218,7 +231,7 @@ func (c *compiler) instance(inst *actions.Instance) {
 	c.set.actions[inst.Name] = inst
 	c.set.instances = append(c.set.instances, inst)
 	for _, l := range inst.Lists() {
-		c.used["list "+l] = true
+		c.used[name{"list", l}] = true
 	}
 }
 
@@ -245,17 +258,18 @@ func (c *compiler) previous(name string) *actions.Instance {
 }
 
 func (c *compiler) rule(f *File, def *ruleDef) *Rule {
-	if def.nameAt != nil && !c.claim(f, def.nameAt, "rule", def.name) {
+	if def.name != "" && !c.claimRule(f, def.nameAt, def.name) {
 		def.name = "" // compiled on, for what else is wrong with it
 	}
 	r := &Rule{
-		Name: def.name, Description: def.description, Condition: def.condition, File: f.Name, Line: def.node.Line,
+		Name: def.name, Description: def.description, Condition: def.condition, File: f.Name, Line: int(def.at.line),
 		Stop: def.stop, Enabled: def.enabled, Shadow: def.shadow, Labels: def.labels,
 	}
-	if def.at != nil {
-		r.at = placeOf(def.at)
+	if def.conditionAt.line > 0 {
+		r.at = def.conditionAt
 		r.condition = c.condition(f, def)
 	}
+	r.Actions = make([]string, 0, len(def.actions))
 	for _, ref := range def.actions {
 		if name := c.ref(f, r, ref); name != "" {
 			r.Actions = append(r.Actions, name)
@@ -288,7 +302,7 @@ func (c *compiler) condition(f *File, def *ruleDef) *lang.Condition {
 	cond, errs := lang.CompileCondition(def.condition, c.scope)
 	for _, e := range errs {
 		if !c.inBroken(wordAt(def.condition, e.Offset)) {
-			f.dec.ProblemAt(def.at, e.Offset, e.Message)
+			f.dec.ProblemAt(def.conditionNode(), e.Offset, e.Message)
 		}
 	}
 	if len(errs) > 0 {
@@ -300,7 +314,7 @@ func (c *compiler) condition(f *File, def *ruleDef) *lang.Condition {
 
 func (c *compiler) useLists(cond *lang.Condition) {
 	for _, l := range cond.Lists() {
-		c.used["list "+l] = true
+		c.used[name{"list", l}] = true
 	}
 }
 
@@ -317,7 +331,7 @@ func (c *compiler) ref(f *File, r *Rule, ref actionRef) string {
 	}
 	name := r.Name + "/" + own
 	if slices.Contains(r.Actions, name) {
-		f.dec.Problemf(ref.at, "the rule %s has two actions called %s: give one of them a name", r.Name, name)
+		f.dec.Problemf(ref.at.node(), "the rule %s has two actions called %s: give one of them a name", r.Name, name)
 	}
 	c.build(f, ref.inline, name)
 	return name
@@ -327,14 +341,14 @@ func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	switch {
 	case c.places[name{"action", ref.name}].file == nil:
 		if !c.inBroken(ref.name) {
-			f.dec.Problemf(ref.at, "there is no action %q%s", ref.name, nearword.Hint(ref.name, c.known))
+			f.dec.Problemf(ref.at.node(), "there is no action %q%s", ref.name, nearword.Hint(ref.name, c.known))
 		}
 		return ""
 	case slices.Contains(r.Actions, ref.name):
-		f.dec.Problemf(ref.at, "the rule %s names the action %s twice", r.Name, ref.name)
+		f.dec.Problemf(ref.at.node(), "the rule %s names the action %s twice", r.Name, ref.name)
 		return ""
 	}
-	c.used["action "+ref.name] = true
+	c.used[name{"action", ref.name}] = true
 	return ref.name
 }
 
@@ -347,12 +361,12 @@ func (c *compiler) warnOdd(files []*File) {
 	rules := c.set.Rules
 	for _, f := range files {
 		for _, l := range f.lists {
-			if !c.used["list "+l.name] {
+			if !c.used[name{"list", l.name}] {
 				warn(f, placeOf(l.key), "nothing uses the list %s", l.name)
 			}
 		}
 		for _, a := range f.actions {
-			if !c.used["action "+a.name] {
+			if !c.used[name{"action", a.name}] {
 				warn(f, placeOf(a.key), "no rule uses the action %s", a.name)
 			}
 		}

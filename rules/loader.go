@@ -53,6 +53,10 @@ type source struct {
 	sum             [sha256.Size]byte
 }
 
+func newSource(name, rel, path string, data []byte) source {
+	return source{name: name, rel: rel, path: path, data: data, sum: sha256.Sum256(data)}
+}
+
 func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 	ls := l.list()
 	s := &snapshot{
@@ -70,7 +74,7 @@ func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 			s.problems = append(s.problems, Problem{File: e.name, Line: 1, Column: 1, Message: "cannot be read: " + err.Error()})
 			continue
 		}
-		s.files = append(s.files, source{name: e.name, rel: e.rel, path: e.path, data: data, sum: sha256.Sum256(data)})
+		s.files = append(s.files, newSource(e.name, e.rel, e.path, data))
 	}
 	if len(ls.files) == 0 && len(s.problems) == 0 {
 		s.problems = Problems{{File: strings.Join(l.Roots, ", "), Line: 1, Column: 1,

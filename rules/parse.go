@@ -23,8 +23,9 @@ type File struct {
 	lists   []listDef
 	actions []actionDef
 	rules   []ruleDef
-	entries []strictyaml.Entry // the text of each of the rules; nil where it cannot be told
-	carried *carried           // instead of all that the text would give
+	texts   []ruleText // of the rules; nil where they cannot be told
+	carried *carried   // instead of all that the text would give
+	raw     rawRule    // the rule that is being parsed
 }
 
 // listDef is a list as it is written: values, or the file that holds them.
@@ -47,7 +48,9 @@ type actionDef struct {
 type ruleDef struct {
 	name, description     string
 	condition             string
-	node, at, nameAt      *yaml.Node // the rule, its condition, its name
+	at, nameAt            place // of the rule; of its name, zero where it has none
+	conditionAt           place // zero where there is none to compile
+	style                 yaml.Style
 	actions               []actionRef
 	stop, enabled, shadow bool
 	labels                map[string]string
@@ -56,33 +59,57 @@ type ruleDef struct {
 	moved  int   // by how many lines since then
 }
 
+// conditionNode is the condition's value, to report something within it.
+func (def *ruleDef) conditionNode() *yaml.Node {
+	n := def.conditionAt.node()
+	n.Style, n.Value = def.style, def.condition
+	return n
+}
+
+// ruleText is the text of a rule.
+type ruleText struct {
+	text string
+	line int32 // on which it begins
+}
+
 // actionRef is an entry of a rule's actions: a name or an action written there.
 type actionRef struct {
-	at     *yaml.Node
+	at     place
 	name   string     // of a named action, or the name of an inline one; "" where it has none
 	inline *yaml.Node // nil for a named action
 	faulty bool       // its name was reported already
 }
 
+// rawRule is a rule before it is known to be sound.
+type rawRule struct {
+	Name        *yaml.Node        `yaml:"name"`
+	Description string            `yaml:"description"`
+	Condition   *yaml.Node        `yaml:"condition"`
+	Actions     *yaml.Node        `yaml:"actions"`
+	Stop        bool              `yaml:"stop"`
+	Enabled     bool              `yaml:"enabled"`
+	Shadow      bool              `yaml:"shadow"`
+	Labels      map[string]string `yaml:"labels"`
+	Callbacks   *yaml.Node        `yaml:"callbacks"`
+}
+
 // Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
 // report what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
-	return parse(source{name: name, data: data, sum: sha256.Sum256(data)}, nil)
+	return parse(newSource(name, "", "", data), nil)
 }
 
 // parse is Parse that does not look into the rules that are known, by the first line of their text.
 func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
-	name := src.name
-	f := &File{Name: name, Path: src.path, rel: src.rel, sum: src.sum}
+	f := &File{Name: src.name, Path: src.path, rel: src.rel, sum: src.sum}
 	if len(src.data) == 0 {
-		return nil, Problems{{File: name, Line: 1, Column: 1,
+		return nil, Problems{{File: f.Name, Line: 1, Column: 1,
 			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
 	}
-	entries := strictyaml.Entries{Key: "rules", Known: known}
-	doc, err := strictyaml.ParseEntries(name, src.data, &entries)
+	doc, err := strictyaml.ParseEntries(f.Name, src.data, &strictyaml.Entries{Key: "rules", Known: known, Read: f.entry})
 	var ps Problems
 	if err != nil && !errors.As(err, &ps) {
-		ps = Problems{{File: name, Line: 1, Column: 1, Message: err.Error()}}
+		ps = Problems{{File: f.Name, Line: 1, Column: 1, Message: err.Error()}}
 	}
 	for i := range ps {
 		ps[i].Line, ps[i].Column = max(ps[i].Line, 1), max(ps[i].Column, 1)
@@ -90,45 +117,30 @@ func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
 	if doc == nil {
 		return nil, ps
 	}
-	f.dec, f.syntax, f.entries = &strictyaml.Decoder{Doc: doc}, ps, entries.All
+	if f.syntax = ps; !doc.Listed() {
+		f.dec, f.rules, f.texts = &strictyaml.Decoder{Doc: doc}, nil, nil
+	}
 	f.top()
 	if ps, _ := f.problems(); len(ps) > 0 {
 		return f, ps
 	}
-	f.slim()
+	doc.Root = nil // the tree takes some 25 times as much memory as its text
 	return f, nil
 }
 
-// slim lets go of the document's tree, which takes some 25 times as much memory as its text. What was found in it holds nodes of
-// its own. (Where there are problems it stays: they are known by their nodes.)
-func (f *File) slim() {
-	f.dec.Doc.Root = nil
-	count := 0
-	for i := range f.rules {
-		count += 3 + len(f.rules[i].actions)
+// entry takes one rule while the file is being read.
+func (f *File) entry(doc *strictyaml.Document, e strictyaml.Entry, n *yaml.Node) (keep bool) {
+	if f.dec == nil {
+		f.dec = &strictyaml.Decoder{Doc: doc}
 	}
-	nodes := make([]yaml.Node, 0, count)
-	own := func(n *yaml.Node) *yaml.Node {
-		if n == nil {
-			return nil
-		}
-		nodes = append(nodes, bare(n))
-		return &nodes[len(nodes)-1]
+	f.texts = append(f.texts, ruleText{e.Text, int32(e.Line)})
+	if e.Value != nil {
+		f.rules = append(f.rules, ruleDef{before: e.Value.(*Rule), moved: e.Moved})
+		return false
 	}
-	for i := range f.rules {
-		def := &f.rules[i]
-		def.node, def.at, def.nameAt = own(def.node), own(def.at), own(def.nameAt)
-		for j := range def.actions {
-			if ref := &def.actions[j]; ref.inline == nil {
-				ref.at = own(ref.at)
-			}
-		}
-	}
-}
-
-// bare is a node without what is below it.
-func bare(n *yaml.Node) yaml.Node {
-	return yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
+	errors := f.dec.Errors()
+	f.addRule(n)
+	return f.dec.Errors() > errors || slices.ContainsFunc(f.rules[len(f.rules)-1].actions, func(ref actionRef) bool { return ref.inline != nil })
 }
 
 // problems gives what was found so far: errors and warnings.
@@ -243,17 +255,7 @@ func (f *File) parseRules(n *yaml.Node) {
 		f.dec.Problemf(n, "rules is a list of rules, each beginning with - ; to run no rules, write rules: []")
 		return
 	}
-	nodes := n.Content
-	f.rules = make([]ruleDef, 0, max(len(nodes), len(f.entries)))
-	for _, e := range f.entries {
-		if e.Value != nil {
-			f.rules = append(f.rules, ruleDef{before: e.Value.(*Rule), moved: e.Moved})
-			continue
-		}
-		f.addRule(nodes[0])
-		nodes = nodes[1:]
-	}
-	for _, r := range nodes { // of a file that has no entries
+	for _, r := range n.Content { // none where f.entry was told of each
 		f.addRule(r)
 	}
 }
@@ -267,57 +269,54 @@ func (f *File) addRule(n *yaml.Node) {
 }
 
 func (f *File) parseRule(n *yaml.Node) ruleDef {
-	rule := struct {
-		Name        *yaml.Node        `yaml:"name"`
-		Description string            `yaml:"description"`
-		Condition   *yaml.Node        `yaml:"condition"`
-		Actions     *yaml.Node        `yaml:"actions"`
-		Stop        bool              `yaml:"stop"`
-		Enabled     bool              `yaml:"enabled"`
-		Shadow      bool              `yaml:"shadow"`
-		Labels      map[string]string `yaml:"labels"`
-		Callbacks   *yaml.Node        `yaml:"callbacks"`
-	}{Enabled: true}
-	f.dec.Decode(n, &rule)
-	def := ruleDef{node: n, description: rule.Description, stop: rule.Stop, enabled: rule.Enabled, shadow: rule.Shadow, labels: rule.Labels}
+	f.raw = rawRule{Enabled: true}
+	f.dec.Decode(n, &f.raw)
+	rule := &f.raw
+	def := ruleDef{at: placeOf(n), description: rule.Description, stop: rule.Stop, enabled: rule.Enabled, shadow: rule.Shadow, labels: rule.Labels}
 	if c := rule.Callbacks; c != nil {
 		f.dec.Problemf(c, "the key callbacks is reserved: a rule sees friend-delete callbacks; take the key away")
 	}
-	what := "this rule"
 	if at := rule.Name; at == nil {
 		f.dec.Problemf(n, "this rule has no name")
-	} else if _, ok := f.dec.Scalar(at); !ok {
-		what = "this rule" // Scalar has said what is wrong
-	} else if def.nameAt = at; f.name(at, "rule") {
-		def.name = at.Value
-		what = "the rule " + def.name
+	} else if _, ok := f.dec.Scalar(at); ok {
+		if def.nameAt = placeOf(at); f.name(at, "rule") {
+			def.name = at.Value
+		}
 	}
 	if at := rule.Condition; at == nil {
-		f.dec.Problemf(n, "%s has no condition", what)
-	} else if src, ok := f.dec.Text(at); ok {
-		def.condition, def.at = src, at
+		f.dec.Problemf(n, "%s has no condition", def.what())
+	} else if src, ok := f.dec.Text(at); ok && !f.dec.Faulty(at) {
+		def.condition, def.conditionAt, def.style = src, placeOf(at), at.Style
 	}
 	if at := rule.Actions; at == nil {
-		f.dec.Problemf(n, "%s has no actions: it needs at least one", what)
+		f.dec.Problemf(n, "%s has no actions: it needs at least one", def.what())
 	} else {
-		def.actions = f.parseRefs(at, what)
+		def.actions = f.parseRefs(at, &def)
 	}
 	return def
 }
 
-func (f *File) parseRefs(n *yaml.Node, what string) []actionRef {
+// what calls the rule something in a problem.
+func (def *ruleDef) what() string {
+	if def.name == "" {
+		return "this rule"
+	}
+	return "the rule " + def.name
+}
+
+func (f *File) parseRefs(n *yaml.Node, def *ruleDef) []actionRef {
 	if n.Kind != yaml.SequenceNode {
 		f.dec.Problemf(n, "the actions of a rule are a list: write - before each")
 		return nil
 	}
 	if len(n.Content) == 0 {
-		f.dec.Problemf(n, "%s has no actions: it needs at least one", what)
+		f.dec.Problemf(n, "%s has no actions: it needs at least one", def.what())
 	}
 	refs := make([]actionRef, 0, len(n.Content))
 	for _, a := range n.Content {
 		switch {
 		case a.Kind == yaml.ScalarNode && a.Value != "":
-			refs = append(refs, actionRef{at: a, name: a.Value})
+			refs = append(refs, actionRef{at: placeOf(a), name: a.Value})
 		case a.Kind == yaml.MappingNode:
 			refs = append(refs, f.inline(a))
 		default:
@@ -329,7 +328,7 @@ func (f *File) parseRefs(n *yaml.Node, what string) []actionRef {
 
 // inline takes the rules file's own key, the name, off an action that is written in a rule.
 func (f *File) inline(n *yaml.Node) actionRef {
-	ref := actionRef{at: n}
+	ref := actionRef{at: placeOf(n)}
 	own := *n
 	own.Content = nil
 	for key, value := range strictyaml.Pairs(n) {

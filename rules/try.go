@@ -119,13 +119,13 @@ func (l *Live) offline(ctx context.Context) (*Loader, error) {
 
 // edited is the text as the source of the file of the name.
 func (l *Live) edited(name string, text []byte) source {
-	edit := source{name: name, data: text}
 	if e, ok := l.entry(name); ok {
-		edit.path, edit.rel = e.path, e.rel
-	} else if folders := l.loader.list().roots; len(folders) > 0 {
-		edit.path, edit.rel = filepath.Join(folders[0], "unsaved.yaml"), "unsaved.yaml"
+		return newSource(name, e.rel, e.path, text)
 	}
-	return edit
+	if folders := l.loader.list().roots; len(folders) > 0 {
+		return newSource(name, "unsaved.yaml", filepath.Join(folders[0], "unsaved.yaml"), text)
+	}
+	return newSource(name, "", "", text)
 }
 
 // replace puts a source in the place of the one with its name, or at the place where it would be.
@@ -146,11 +146,10 @@ func (s *snapshot) replace(edit source) {
 // tryBeside compiles an edit with the other files as they were for the running set, none of which is read or parsed again: it is
 // done while somebody types. The error is errStale where one of them would have to be.
 func (l *Loader) tryBeside(running *RuleSet, edit source) (*RuleSet, error) {
-	f, err := Parse(edit.name, edit.data)
+	f, err := parse(edit, nil)
 	if f == nil {
 		return nil, err
 	}
-	f.Path, f.rel = edit.path, edit.rel
 	files := append(running.carriedFiles(edit.name), f)
 	slices.SortStableFunc(files, func(a, b *File) int { return strings.Compare(a.rel, b.rel) })
 	return Compile(files, Options{

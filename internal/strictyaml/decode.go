@@ -31,6 +31,7 @@ type Decoder struct {
 	Scope any
 
 	problems Problems
+	errors   int                 // among the problems
 	reported map[*yaml.Node]bool // nodes with an error among problems
 	structs  map[reflect.Type]*structFields
 }
@@ -107,6 +108,7 @@ func (d *Decoder) add(n *yaml.Node, line, column int, message string, warning bo
 	if warning {
 		return
 	}
+	d.errors++
 	if d.reported == nil {
 		d.reported = map[*yaml.Node]bool{}
 	}
@@ -115,6 +117,9 @@ func (d *Decoder) add(n *yaml.Node, line, column int, message string, warning bo
 
 // Faulty tells that an error is reported for n already, so that its value is not worth checking further.
 func (d *Decoder) Faulty(n *yaml.Node) bool { return d.reported[n] || d.Doc.faulty[n] }
+
+// Errors is how many errors were reported so far.
+func (d *Decoder) Errors() int { return d.errors }
 
 // Problems returns what was reported, warnings among it, ordered by place.
 func (d *Decoder) Problems() Problems {

@@ -24,6 +24,7 @@ type Document struct {
 
 	src    string // without a byte order mark
 	plain  bool   // it was read quickly: there is no tag in it, and no comment behind a value
+	listed bool   // so far as one list of it was given to the caller entry by entry
 	faulty map[*yaml.Node]bool
 	starts []int // of lines: see lines
 }
@@ -33,7 +34,7 @@ type Document struct {
 // with an error, so that what else is wrong with it can be found by decoding it; what was reported is not reported again then.
 func Parse(file string, data []byte) (*Document, error) { return ParseEntries(file, data, nil) }
 
-// ParseEntries is Parse that also gives the entries of one list, and does not read again those that are known. Nil entries are none.
+// ParseEntries is Parse that gives the entries of one list to the caller while it reads them, where it can.
 func ParseEntries(file string, data []byte, entries *Entries) (*Document, error) {
 	if len(data) > maxSize {
 		return nil, Problems{{File: file, Message: "is larger than 64 MiB; split it into several files"}}
@@ -43,11 +44,8 @@ func ParseEntries(file string, data []byte, entries *Entries) (*Document, error)
 	if ps := d.checkCharacters(); len(ps) > 0 {
 		return nil, ps
 	}
-	if d.Root, d.plain = readQuickly(src, entries); d.plain {
+	if d.Root, d.plain = readQuickly(d, entries); d.plain {
 		return d, nil
-	}
-	if entries != nil {
-		entries.All = nil
 	}
 	root, second, err := compose(strings.NewReader(src))
 	if err != nil {

@@ -1,7 +1,6 @@
 package strictyaml
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -22,17 +21,19 @@ type quick struct {
 	from    int // where that line begins
 	indent  int // of the line, or of the mapping that begins behind a dash; -1 at the end
 	ascii   bool
-	nodes   []yaml.Node // to be given out
-	stack   []*yaml.Node
+	nodes   slab[yaml.Node]
+	links   slab[*yaml.Node] // what nodes hold their content in
+	stack   []*yaml.Node     // the content of nodes that are still being read
+	doc     *Document
 	entries *Entries
 }
 
 // readQuickly gives the value of a document (nil where there is only comments), and false where the parser must read it.
-func readQuickly(src string, entries *Entries) (root *yaml.Node, ok bool) {
-	if strings.IndexByte(src, '\r') >= 0 {
+func readQuickly(d *Document, entries *Entries) (root *yaml.Node, ok bool) {
+	if strings.IndexByte(d.src, '\r') >= 0 {
 		return nil, false
 	}
-	r := &quick{src: src, line: 1, ascii: isASCII(src), entries: entries}
+	r := &quick{src: d.src, line: 1, ascii: isASCII(d.src), doc: d, entries: entries}
 	if !r.next() {
 		return nil, false
 	}
@@ -56,11 +57,7 @@ func isASCII(s string) bool {
 
 // node makes a node that stands where r reads.
 func (r *quick) node(kind yaml.Kind, style yaml.Style, tag, value string) *yaml.Node {
-	if len(r.nodes) == 0 {
-		r.nodes = make([]yaml.Node, min(256, 16+len(r.src)/16))
-	}
-	n := &r.nodes[0]
-	r.nodes = r.nodes[1:]
+	n := &r.nodes.take(1, min(64, 8+len(r.src)/16))[0]
 	column := r.at - r.from
 	if !r.ascii {
 		column = utf8.RuneCountInString(r.src[r.from:r.at])
@@ -74,7 +71,8 @@ func (r *quick) fill(n *yaml.Node, base int) *yaml.Node {
 	if len(r.stack) == base {
 		return n
 	}
-	n.Content = slices.Clone(r.stack[base:])
+	n.Content = r.links.take(len(r.stack)-base, min(64, 8+len(r.src)/16))
+	copy(n.Content, r.stack[base:])
 	r.stack = r.stack[:base]
 	if n.Kind == yaml.MappingNode && repeats(n.Content) {
 		return nil
@@ -224,6 +222,7 @@ func (r *quick) list(depth int, open bool, listed bool) *yaml.Node {
 	}
 	indent, base := r.indent, len(r.stack)
 	n := r.node(yaml.SequenceNode, 0, "!!seq", "")
+	r.doc.listed = r.doc.listed || listed
 	for {
 		if listed {
 			if !r.entry(indent, depth) {

@@ -15,7 +15,7 @@ func sameAsParser(t interface{ Fatalf(string, ...any) }, src string) bool {
 	if len(d.checkCharacters()) > 0 {
 		return false
 	}
-	got, ok := readQuickly(src, nil)
+	got, ok := readQuickly(d, nil)
 	if !ok {
 		return false
 	}
@@ -146,38 +146,54 @@ func TestQuickIsTheParser(t *testing.T) {
 }
 
 func ExampleEntries() {
-	before := Entries{Key: "rules"}
-	_, _ = ParseEntries("f.yaml", []byte("rules:\n  - name: a\n  - name: b\n"), &before)
 	known := map[string]Entry{}
-	for _, e := range before.All {
+	remember := func(_ *Document, e Entry, _ *yaml.Node) bool {
 		e.Value = "known since line " + fmt.Sprint(e.Line)
 		known[FirstLine(e.Text)] = e
+		return false
 	}
-	now := Entries{Key: "rules", Known: known}
-	_, _ = ParseEntries("f.yaml", []byte("rules:\n  - name: new\n  - name: b\n"), &now)
-	for _, e := range now.All {
-		fmt.Println(e.Line, e.Value)
+	_, _ = ParseEntries("f.yaml", []byte("rules:\n  - name: a\n  - name: b\n"), &Entries{Key: "rules", Read: remember})
+	tell := func(_ *Document, e Entry, n *yaml.Node) bool {
+		fmt.Println(e.Line, n != nil, e.Value)
+		return false
 	}
+	_, _ = ParseEntries("f.yaml", []byte("rules:\n  - name: new\n  - name: b\n"), &Entries{Key: "rules", Known: known, Read: tell})
 	// Output:
-	// 2 <nil>
-	// 3 known since line 3
+	// 2 true <nil>
+	// 3 false known since line 3
 }
 
-// entriesOf reads src, entries and all. Each entry that is not known is followed by its node.
-func entriesOf(src string, known map[string]Entry) (all []Entry, nodes []*yaml.Node, root *yaml.Node, plain bool) {
-	entries := Entries{Key: "rules", Known: known}
-	doc, _ := ParseEntries("f", []byte(src), &entries)
-	if doc == nil || !doc.plain {
-		return entries.All, nil, nil, false
+// entriesOf reads src, and gives the entries, each with its node, and the rest of the document.
+func entriesOf(src string, known map[string]Entry) (all []Entry, nodes []*yaml.Node, doc *Document) {
+	doc, _ = ParseEntries("f", []byte(src), &Entries{Key: "rules", Known: known, Read: func(_ *Document, e Entry, n *yaml.Node) bool {
+		all = append(all, e)
+		if len(all)%3 == 0 {
+			nodes = append(nodes, n)
+			return true
+		}
+		nodes = append(nodes, copyOf(n))
+		return false
+	}})
+	if doc == nil || !doc.Listed() {
+		return nil, nil, doc
 	}
-	if _, list := (&Decoder{Doc: doc}).Key(doc.Root, "rules"); list != nil {
-		nodes = list.Content
-	}
-	return entries.All, nodes, doc.Root, true
+	return all, nodes, doc
 }
 
-// A file that is read with what is known of it as it was before is what it is without.
-func TestKnownEntries(t *testing.T) {
+func copyOf(n *yaml.Node) *yaml.Node {
+	if n == nil {
+		return nil
+	}
+	c := *n
+	c.Content = nil
+	for _, child := range n.Content {
+		c.Content = append(c.Content, copyOf(child))
+	}
+	return &c
+}
+
+// Entry by entry, with what is known and without, a file is what it is as a whole.
+func TestEntries(t *testing.T) {
 	skipped, all := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		pieces := []string{"  - name: %d\n    condition: 'x'\n", "  - name: %d\n    actions: [a]\n    # c\n\n", "  - name: %d\n    condition: |\n      a\n\n      b\n",
@@ -187,37 +203,43 @@ func TestKnownEntries(t *testing.T) {
 			src += fmt.Sprintf(rapid.SampledFrom(pieces).Draw(t, "entry"), i)
 		}
 		src += rapid.SampledFrom([]string{"", "", "actions: {}\n", "# end", "\n\n"}).Draw(t, "bottom")
-		before, nodes, _, plain := entriesOf(src, nil)
-		if !plain || len(before) != len(nodes) {
-			return
-		}
+		before, nodes, _ := entriesOf(src, nil)
 		known := map[string]Entry{}
 		for i, e := range before {
 			e.Value = nodes[i]
 			known[FirstLine(e.Text)] = e
 		}
 		src = edited(t, src, 3)
-		want, wantNodes, _, wantPlain := entriesOf(src, nil)
-		got, gotNodes, _, gotPlain := entriesOf(src, known)
-		if wantPlain != gotPlain || len(got) != len(want) {
-			t.Fatalf("with what is known %d entries (%t), without %d (%t):\n%q", len(got), gotPlain, len(want), wantPlain, src)
-		}
-		for i := range want {
-			if got[i].Text != want[i].Text || got[i].Line != want[i].Line {
-				t.Fatalf("entry %d is %+v, and without what is known %+v", i, got[i], want[i])
-			}
-			all++
-			if got[i].Value == nil {
-				if diff := differ(gotNodes[0], wantNodes[i]); diff != "" {
-					t.Fatalf("entry %d: %s\n%q", i, diff, src)
+		whole, wantErr := Parse("f", []byte(src))
+		for _, known := range []map[string]Entry{nil, known} {
+			got, gotNodes, doc := entriesOf(src, known)
+			if doc == nil || !doc.Listed() {
+				if wantErr == nil && doc == nil {
+					t.Fatalf("refused, but not as a whole:\n%q", src)
 				}
-				gotNodes = gotNodes[1:]
 				continue
 			}
-			skipped++
-			moveLines(wantNodes[i], -got[i].Moved)
-			if diff := differ(got[i].Value.(*yaml.Node), wantNodes[i]); diff != "" {
-				t.Fatalf("entry %d, which was known: %s\n%q", i, diff, src)
+			if wantErr != nil {
+				t.Fatalf("not refused, but as a whole: %v\n%q", wantErr, src)
+			}
+			_, list := (&Decoder{}).Key(whole.Root, "rules")
+			if len(got) != len(list.Content) {
+				t.Fatalf("%d entries, as a whole %d:\n%q", len(got), len(list.Content), src)
+			}
+			for i, e := range got {
+				if all++; e.Value != nil {
+					skipped++
+					gotNodes[i] = copyOf(e.Value.(*yaml.Node))
+					moveLines(gotNodes[i], e.Moved)
+				}
+				if diff := differ(gotNodes[i], list.Content[i]); diff != "" {
+					t.Fatalf("entry %d: %s\n%q", i, diff, src)
+				}
+			}
+			_, rest := (&Decoder{}).Key(doc.Root, "rules")
+			rest.Content = list.Content
+			if diff := differ(doc.Root, whole.Root); diff != "" {
+				t.Fatalf("around the entries: %s\n%q", diff, src)
 			}
 		}
 	})
