@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -100,7 +99,6 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 		files    []*File
 		problems = slices.Clone(s.problems)
 		broken   strings.Builder
-		size     int
 	)
 	for _, src := range s.files {
 		var known map[string]strictyaml.Entry
@@ -121,16 +119,11 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 			continue
 		}
 		files = append(files, f)
-		size += len(src.data)
 	}
 	set, inputs, err := compile(files, Options{
 		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, Lists: l.Lists,
 		reader: s.reader, broken: broken.String(),
 	})
-	if size > 4<<20 {
-		files = nil
-		debug.FreeOSMemory() // parsed YAML is many times its text, and nobody needs it any more
-	}
 	if err != nil || len(problems) > 0 {
 		var ps Problems
 		errors.As(err, &ps)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ const (
 	quiet  = 300 * time.Millisecond // a file counts as written when it has not changed for this long
 	step   = 100 * time.Millisecond // how often the files are looked at meanwhile
 	coarse = 2 * time.Second        // the coarsest clock that a file system stamps files by
+	rest   = 5 * time.Second        // after a load, before the memory that it took is given back
 )
 
 // Run watches the files until the context ends and reloads when they have changed and stand still. Start comes first.
@@ -34,6 +36,7 @@ func (l *Live) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	w.look()
 	w.reload(ctx) // for what changed between Start and the first watch
+	w.rested = time.After(rest)
 	l.mu.Lock()
 	l.watched = true
 	l.mu.Unlock()
@@ -54,6 +57,7 @@ type watcher struct {
 	points map[string]*point // by resolved folder: what is watched
 	now    *prints           // as everything looked last
 	loaded *prints           // as it looked before it was last read
+	rested <-chan time.Time  // when nothing has been loaded for a while; nil where that is done
 	again  bool              // a file was so young then that a later change may have left its time as it was
 }
 
@@ -75,6 +79,9 @@ func (w *watcher) changed(ctx context.Context, tick <-chan time.Time) bool {
 			}
 		case <-w.errors: // events were lost
 			return true
+		case <-w.rested:
+			w.rested = nil
+			debug.FreeOSMemory() // a load takes several times what it leaves, and the next one may be long in coming
 		case <-tick:
 			if w.look(); w.again || !w.now.equal(w.loaded) {
 				return true
@@ -123,7 +130,9 @@ func (w *watcher) reload(ctx context.Context) {
 	w.loaded = w.now
 	age := time.Since(w.now.newest)
 	w.again = age.Abs() < coarse
-	_, _ = w.live.reload(ctx)
+	if changed, _ := w.live.reload(ctx); changed {
+		w.rested = time.After(rest)
+	}
 	w.look() // the new set may have other files to watch
 }
 

@@ -23,6 +23,14 @@ func CompileCondition(src string, s *Scope) (*Condition, []*Error) {
 	if s == nil {
 		s = &Scope{}
 	}
+	if formula, lists, ok := readQuickly(src, s); ok {
+		return &Condition{source: src, scope: s, lists: lists, formula: formula}, nil
+	}
+	return compileCondition(src, s)
+}
+
+// compileCondition makes a condition of its tree.
+func compileCondition(src string, s *Scope) (*Condition, []*Error) {
 	checked, errs := check(src, s, false)
 	if errs != nil {
 		return nil, errs

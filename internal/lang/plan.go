@@ -1,6 +1,8 @@
 package lang
 
 import (
+	"slices"
+
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/aftermath-rules/aftermath/callback"
@@ -337,14 +339,21 @@ func (p *planner) membership(n *ast.BinaryNode) pairindex.Formula {
 		return pairindex.Opaque()
 	}
 	if field, ok := textField(n.Left); ok {
-		var any []pairindex.Formula
-		for _, v := range values {
-			any = append(any, pairindex.Text(pairindex.Equal, field, v))
-		}
-		return pairindex.Or(any...)
+		return isOneOf(field, values)
 	}
 	c := closures{}
 	return c.test(c.inList(n.Left, NewList(values)))
+}
+
+// isOneOf tests that a text is one of those that are written out.
+func isOneOf(field uint8, values []string) pairindex.Formula {
+	slices.Sort(values)
+	values = slices.Compact(values)
+	any := make([]pairindex.Formula, len(values))
+	for i, v := range values {
+		any[i] = pairindex.Text(pairindex.Equal, field, v)
+	}
+	return pairindex.Or(any...)
 }
 
 func (p *planner) call(n *ast.CallNode) pairindex.Formula {
