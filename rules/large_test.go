@@ -34,8 +34,8 @@ func TestHugeInputs(t *testing.T) {
 		meets   *callback.Callback
 		matches int
 	}{
-		{"a million rules", large(10_000, 1_000_000), 100, mixedCondition, pair("nobody", "user_000007_x"), 1},
-		{"one file of ten megabytes", large(5_000, 90_000), 1, mixedCondition, pair("user_000004_x", "user_000007_x"), 2},
+		{"a million rules", large(10_000, 1_000_000), 100, mixedCondition, pair("nobody", account(7)), 1},
+		{"one file of ten megabytes", large(5_000, 90_000), 1, mixedCondition, pair(account(4), account(7)), 2},
 		{"ten thousand patterns", large(1_000, 10_000), 1, func(i int) string { return fmt.Sprintf("From_Account matches `^(?:a|b)*x%d[0-9]{3}$`", i) },
 			pair("aabx7123", ""), 1},
 		{"all demand the same", large(10_000, 100_000), 1, func(i int) string { return `From_Account == "alice"` }, pair("alice", ""), large(10_000, 100_000)},

@@ -26,28 +26,35 @@ type search struct {
 //
 // What it gives is what evaluating every rule in turn would give, failures included.
 func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
-	if len(rs.active) == 0 {
-		return dst
-	}
 	if rs.index == nil {
 		return rs.matchInTurn(dst, cb, pair)
 	}
+	look, _, _ := rs.index.Needs()
+	var texts pairindex.Texts
+	lang.FillTexts(&texts, cb, pair, look)
+	var found pairindex.Found
+	if !rs.index.Look(&found, &texts) {
+		return dst
+	}
+	if sure, ok := rs.index.Sure(&found); ok {
+		for _, rule := range sure {
+			dst = append(dst, Match{Rule: rs.active[rule]})
+		}
+		return dst
+	}
+	return rs.decide(dst, &found, cb, pair)
+}
+
+// decide makes matches of what was found, evaluating the conditions that the index is not sure of.
+func (rs *RuleSet) decide(dst []Match, found *pairindex.Found, cb *callback.Callback, pair int) []Match {
 	s, _ := rs.searches.Get().(*search)
 	if s == nil {
 		s = &search{}
 	}
-	texts, numbers := rs.index.Needs()
+	defer rs.searches.Put(s)
+	_, texts, numbers := rs.index.Needs()
 	lang.FillEvent(&s.event, cb, pair, texts, numbers)
-	s.hits = rs.index.Find(s.hits[:0], &s.event, &s.scratch)
-	if len(s.hits) > 0 {
-		dst = rs.decide(dst, s, cb, pair)
-	}
-	rs.searches.Put(s)
-	return dst
-}
-
-// decide makes matches of the hits, evaluating those that the index is not sure of.
-func (rs *RuleSet) decide(dst []Match, s *search, cb *callback.Callback, pair int) []Match {
+	s.hits = rs.index.Decide(s.hits[:0], found, &s.event, &s.scratch)
 	set := false // the environment of byte code is set
 	for _, hit := range s.hits {
 		r := rs.active[hit.Rule]

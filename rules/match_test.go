@@ -41,3 +41,17 @@ func TestExplain(t *testing.T) {
 		t.Errorf("the whole comes first, and is false: %+v", parts)
 	}
 }
+
+// A pair that nothing matches costs no memory.
+func TestMatchAllocatesNothing(t *testing.T) {
+	rs := indexSet(t, 2000, func(i int) string { return []string{mixedCondition(i), residualCondition(i), hotCondition(i)}[i%3] })
+	cb := manyPairs(5000, false)
+	var dst []Match
+	i := 0
+	if n := testing.AllocsPerRun(200, func() { dst = rs.Match(dst[:0], cb, i); i++ }); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+	if len(dst) != 0 {
+		t.Errorf("%d matches", len(dst))
+	}
+}

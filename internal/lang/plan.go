@@ -77,15 +77,19 @@ func nameOf(fields map[string]uint8, field uint8) string {
 	return ""
 }
 
+// FillTexts sets the texts that have a bit in which, and perhaps others, to what conditions see of one pair of the callback.
+func FillTexts(to *pairindex.Texts, cb *callback.Callback, pair int, which uint32) {
+	p := &cb.Pairs[pair]
+	to[fromAccount], to[toAccount] = p.From, p.To
+	if which&^(1<<fromAccount|1<<toAccount) != 0 {
+		to[callbackCommand], to[clientIP] = cb.CallbackCommand, cb.ClientIP
+		to[optPlatform], to[requestID] = cb.OptPlatform, cb.RequestId
+	}
+}
+
 // FillEvent sets ev to what conditions see of one pair of the callback: the texts and numbers that have a bit in texts and numbers.
 func FillEvent(ev *pairindex.Event, cb *callback.Callback, pair int, textBits, numberBits uint32) {
-	p := &cb.Pairs[pair]
-	ev.Texts[fromAccount], ev.Texts[toAccount] = p.From, p.To
-	textBits |= lengthTexts(numberBits)
-	if textBits&^(1<<fromAccount|1<<toAccount) != 0 {
-		ev.Texts[callbackCommand], ev.Texts[clientIP] = cb.CallbackCommand, cb.ClientIP
-		ev.Texts[optPlatform], ev.Texts[requestID] = cb.OptPlatform, cb.RequestId
-	}
+	FillTexts(&ev.Texts, cb, pair, textBits|lengthTexts(numberBits))
 	if numberBits != 0 {
 		fillNumbers(ev, cb, pair, numberBits)
 	}

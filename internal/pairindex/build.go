@@ -2,6 +2,9 @@ package pairindex
 
 import (
 	"cmp"
+	"encoding/binary"
+	"maps"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -18,6 +21,8 @@ type Options struct {
 	// Found is told, rule by rule, which atoms the rule is found by; none, and whether it is looked at for every event. Nil is told
 	// nothing.
 	Found func(rule int, by []Atom, always bool)
+
+	tableText int // how much text a table may have; 0 is as much as it can
 }
 
 // Build makes an index of n rules.
@@ -25,8 +30,10 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 	b := &builder{
 		Index:   &Index{entry: make([]uint32, n), stops: make([]uint64, (n+63)/64), byValue: map[number][]uint32{}},
 		options: o,
+		makers:  map[key]*maker{},
 		sets:    map[setKey]uint32{},
 		limits:  map[uint8]*limits{},
+		seed:    rand.Uint64(),
 	}
 	b.known = map[any]int64{}
 	b.count(n, rule)
@@ -47,8 +54,9 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 type builder struct {
 	*Index
 	options  Options
+	seed     uint64   // so that nobody can choose texts that meet in a table
 	often    []uint32 // how many rules have an equality, by its hash
-	postings []posting
+	makers   map[key]*maker
 	sets     map[setKey]uint32
 	wanted   []wanted  // parts
 	found    []posting // of parts
@@ -56,8 +64,15 @@ type builder struct {
 	expanded int
 }
 
-// posting says that a text of the table leads to a value.
-type posting struct{ entry, value uint32 }
+// key tells tables apart. Only tables of grams have a length, and only what no table holds is in a second one, or more.
+type key struct {
+	kind                  Kind
+	field, length, number uint8
+}
+
+func (k key) compare(o key) int {
+	return cmp.Or(cmp.Compare(k.kind, o.kind), cmp.Compare(k.field, o.field), cmp.Compare(k.length, o.length), cmp.Compare(k.number, o.number))
+}
 
 // wanted is a part that a rule looks for.
 type wanted struct {
@@ -99,7 +114,12 @@ func (b *builder) count(n int, rule func(i int) Rule) {
 }
 
 func (b *builder) sketch(kind Kind, field uint8, text string) uint64 {
-	return hashOf(key(kind, field), text) & uint64(len(b.often)-1)
+	return hash(b.seedOf(key{kind: kind, field: field}), text) & uint64(len(b.often)-1)
+}
+
+// seedOf is where the hash of a text in a table begins.
+func (b *builder) seedOf(k key) uint64 {
+	return b.seed ^ (uint64(k.kind)<<16|uint64(k.field)<<8|uint64(k.length)+1)*multiplier1
 }
 
 // need notes the texts and numbers that a test looks at.
@@ -172,9 +192,15 @@ func (b *builder) rule(i int, r Rule, c *cover) {
 }
 
 func (b *builder) atom(a *Atom, value uint32) {
+	switch {
+	case a.Kind <= InSet:
+		b.looked |= 1 << a.Field
+	case a.Field >= MaxNumbers:
+		b.looked |= 1 << (a.Field - MaxNumbers)
+	}
 	switch a.Kind {
 	case Equal, Prefix, Suffix:
-		b.text(a.Kind, a.Field, a.Text, value)
+		b.text(key{kind: a.Kind, field: a.Field}, a.Text, value)
 	case Contains:
 		b.wanted = append(b.wanted, wanted{a.Field, a.Text, value})
 	case InSet:
@@ -198,31 +224,22 @@ func (b *builder) atom(a *Atom, value uint32) {
 }
 
 // text enters a text that is looked up as it is.
-func (b *builder) text(kind Kind, field uint8, text string, value uint32) {
-	k := key(kind, field)
-	switch kind {
-	case Equal:
-		b.equal = withLength(b.equal, field, k, 0)
-	case Prefix:
-		b.prefixes = withLength(b.prefixes, field, k, len(text))
-	case Suffix:
-		b.suffixes = withLength(b.suffixes, field, k, len(text))
+func (b *builder) text(k key, text string, value uint32) {
+	m := b.makers[k]
+	for m != nil && m.size+len(text)+binary.MaxVarintLen64 > cmp.Or(b.options.tableText, maxText) {
+		k.number++
+		m = b.makers[k]
 	}
-	entry := b.table.add(hashOf(k, text), k, text)
-	b.postings = append(b.postings, posting{uint32(entry), value})
-}
-
-// withLength notes that texts of a length are looked up under a key.
-func withLength(ls []lookup, field uint8, key uint16, n int) []lookup {
-	i := slices.IndexFunc(ls, func(l lookup) bool { return l.key == key })
-	if i < 0 {
-		i = len(ls)
-		ls = append(ls, lookup{field: field, key: key, seed: seed(key)})
+	if m == nil {
+		m = &maker{}
+		b.makers[k] = m
 	}
-	if at, found := slices.BinarySearch(ls[i].lengths, n); !found {
-		ls[i].lengths = slices.Insert(ls[i].lengths, at, n)
+	if k.kind == Prefix || k.kind == Suffix {
+		if at, found := slices.BinarySearch(m.lengths, len(text)); !found {
+			m.lengths = slices.Insert(m.lengths, at, len(text))
+		}
 	}
-	return ls
+	m.add(hashOf(k.kind, b.seedOf(k), text), text, value)
 }
 
 // Sets of up to smallSet texts are looked up among all other texts, unless there are more than manyTexts of these in all.
@@ -237,15 +254,15 @@ func (b *builder) set(a *Atom, value uint32) {
 	if !ok {
 		at = uint32(len(b.Index.sets))
 		b.sets[k] = at
-		s := setIndex{set: a.Set, field: a.Field}
+		b.Index.sets = append(b.Index.sets, setIndex{set: a.Set, field: a.Field})
 		if n := a.Set.Len(); n <= smallSet && b.expanded+n <= manyTexts {
-			s.expanded = true
 			b.expanded += n
 			for text := range a.Set.All {
-				b.text(Equal, a.Field, text, setPosting|at)
+				b.text(key{kind: Equal, field: a.Field}, text, setPosting|at)
 			}
+		} else {
+			b.large = append(b.large, at)
 		}
-		b.Index.sets = append(b.Index.sets, s)
 	}
 	b.Index.sets[at].rules = append(b.Index.sets[at].rules, value)
 }
@@ -253,29 +270,40 @@ func (b *builder) set(a *Atom, value uint32) {
 // finish lays out what was collected.
 func (b *builder) finish() {
 	b.findGrams()
-	b.table.seal()
-	b.layout(b.postings, len(b.table.entries), func(i int) *list { return &b.table.entries[i].list })
-	b.layout(b.found, len(b.parts), func(i int) *list { return &b.parts[i].list })
-	b.lists = trimmed(b.lists)
-	for _, field := range sortedKeys(b.limits) {
+	for _, k := range slices.SortedFunc(maps.Keys(b.makers), key.compare) {
+		m := b.makers[k]
+		delete(b.makers, k)
+		l := lookup{table: m.table(&b.lists), field: k.field, length: k.length, seed: b.seedOf(k), lengths: m.lengths}
+		switch k.kind {
+		case Equal:
+			b.equal = append(b.equal, l)
+		case Prefix:
+			b.prefixes = append(b.prefixes, l)
+		case Suffix:
+			b.suffixes = append(b.suffixes, l)
+		case Contains:
+			b.grams = append(b.grams, l)
+		}
+	}
+	for i, v := range b.layout(b.found, len(b.parts)) {
+		b.parts[i].value = v
+	}
+	b.lists.postings = trimmed(b.lists.postings)
+	for _, field := range slices.Sorted(maps.Keys(b.limits)) {
 		l := b.limits[field]
 		x := limitIndex{field: field}
 		x.atLeast, x.leastRules = ascending(l.least)
 		x.atMost, x.rules = ascending(l.most)
-		b.Index.limits = append(b.Index.limits, x)
+		if field >= MaxNumbers {
+			b.lengths = append(b.lengths, x)
+		} else {
+			b.Index.limits = append(b.Index.limits, x)
+		}
 	}
 	b.steps, b.refs, b.known = trimmed(b.steps), trimmed(b.refs), nil
 	b.always = trimmed(b.always)
 	b.Index.sets = trimmed(b.Index.sets)
-}
-
-func sortedKeys[V any](m map[uint8]V) []uint8 {
-	var keys []uint8
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	b.more = len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
 }
 
 func ascending(ls []limit) (ks []int64, values []uint32) {
@@ -286,28 +314,10 @@ func ascending(ls []limit) (ks []int64, values []uint32) {
 	return trimmed(ks), trimmed(values)
 }
 
-// layout puts the postings of each text, or part, one after the other, in the order of the rules.
-func (b *builder) layout(postings []posting, n int, at func(int) *list) {
-	ends := make([]uint32, n+1)
-	for _, p := range postings {
-		ends[p.entry+1]++
+// trimmed gives a slice without much spare room.
+func trimmed[T any](s []T) []T {
+	if cap(s)-len(s) <= len(s)/8 {
+		return s
 	}
-	for i := 1; i <= n; i++ {
-		ends[i] += ends[i-1]
-	}
-	sorted := make([]uint32, len(postings))
-	next := slices.Clone(ends)
-	for _, p := range postings {
-		sorted[next[p.entry]] = p.value
-		next[p.entry]++
-	}
-	for i := range n {
-		values := sorted[ends[i]:ends[i+1]]
-		if len(values) == 1 {
-			*at(i) = list{at: values[0]}
-			continue
-		}
-		*at(i) = list{at: uint32(len(b.lists)), many: true}
-		b.lists = append(append(b.lists, uint32(len(values))), values...)
-	}
+	return append(make([]T, 0, len(s)), s...)
 }

@@ -8,9 +8,12 @@ const (
 
 // Event is what rules look at: texts and numbers, each known by its place.
 type Event struct {
-	Texts   [MaxTexts]string
+	Texts   Texts
 	Numbers [MaxNumbers]int64
 }
+
+// Texts are those of an event.
+type Texts [MaxTexts]string
 
 // number gives a number by its place; those from MaxNumbers on are the lengths of the texts in bytes.
 func (ev *Event) number(field uint8) int64 {

@@ -1,12 +1,32 @@
 package pairindex
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
 	"strings"
 )
 
-// Scratch is memory that Find works in. It is for one goroutine at a time, and may be used with any index.
+// Found is what a search for an event's texts came to. The zero value is ready for one search, and needs no other memory where
+// few postings are found.
+type Found struct {
+	n       int // how many postings there are; more than few holds: none of them counts
+	few     [12]uint32
+	more    bool     // rules that are not found by texts are to be looked at too
+	scratch *Scratch // where set, takes all postings
+}
+
+func (f *Found) add(v uint32) {
+	switch {
+	case f.scratch != nil:
+		f.scratch.candidates = append(f.scratch.candidates, v)
+	case f.n < len(f.few):
+		f.few[f.n] = v
+	}
+	f.n++
+}
+
+// Scratch is memory that Decide works in. It is for one goroutine at a time, and may be used with any index.
 type Scratch struct {
 	candidates []uint32
 	bits       []uint64
@@ -16,6 +36,7 @@ type Scratch struct {
 
 // begin readies the scratch for another search.
 func (s *Scratch) begin(parts int) {
+	s.candidates = s.candidates[:0]
 	if len(s.seen) < parts {
 		s.seen = make([]uint32, parts)
 	}
@@ -25,16 +46,66 @@ func (s *Scratch) begin(parts int) {
 	}
 }
 
-// Find appends to dst the rules that match the event and those on which the caller must decide, in order, up to the first sure one
-// that stops. It allocates nothing once dst and the scratch are large enough.
-func (x *Index) Find(dst []Hit, ev *Event, s *Scratch) []Hit {
-	s.begin(len(x.parts))
-	found := x.candidates(s.candidates[:0], ev, s)
-	s.candidates = found[:0]
-	if len(found) > 1 {
-		found = s.ordered(found, len(x.entry))
+// Look searches for the event's texts. It gives false where no rule matches nor is for the caller to decide. Otherwise that is for
+// Decide, unless what was found says it all.
+func (x *Index) Look(f *Found, texts *Texts) bool {
+	x.search(f, texts)
+	f.more = x.more
+	return f.n > 0 || f.more
+}
+
+// Sure gives the rules that match, in order, if what was found says it all. It uses f up.
+func (x *Index) Sure(f *Found) (rules []uint32, ok bool) {
+	if f.n > len(f.few) || f.more {
+		return nil, false
 	}
-	always := x.always
+	found := f.few[:f.n]
+	for i, v := range found {
+		if v&1 == 0 {
+			return nil, false
+		}
+		for ; i > 0; i-- { // they are few, and a branch that nobody can foretell costs more than they do
+			a, b := found[i-1], found[i]
+			found[i-1], found[i] = min(a, b), max(a, b)
+		}
+	}
+	rules = found[:0]
+	for _, v := range found {
+		rule := v >> 1
+		if n := len(rules); n > 0 && rules[n-1] == rule { // found by several atoms
+			continue
+		}
+		rules = append(rules, rule)
+		if x.stopsAt(rule) {
+			break
+		}
+	}
+	return rules, true
+}
+
+// Find is Look and Decide in one.
+func (x *Index) Find(dst []Hit, ev *Event, s *Scratch) []Hit {
+	var f Found
+	if !x.Look(&f, &ev.Texts) {
+		return dst
+	}
+	return x.Decide(dst, &f, ev, s)
+}
+
+// Decide appends to dst the rules that match the event and those on which the caller must decide, in order, up to the first sure
+// one that stops. f is what Look found for the event's texts. It allocates nothing once dst and the scratch are large enough.
+func (x *Index) Decide(dst []Hit, f *Found, ev *Event, s *Scratch) []Hit {
+	s.begin(len(x.parts))
+	if f.n <= len(f.few) {
+		s.candidates = append(s.candidates, f.few[:f.n]...)
+	} else {
+		x.search(&Found{scratch: s}, &ev.Texts)
+	}
+	x.numbers(s, ev)
+	if len(s.candidates) > 1 {
+		s.order(len(x.entry))
+	}
+	found, always := s.candidates, x.always
 	for {
 		switch {
 		case len(found) == 0 && len(always) == 0:
@@ -112,14 +183,15 @@ func (x *Index) hit(dst []Hit, v uint32, ev *Event) (hits []Hit, stop bool) {
 
 func (x *Index) stopsAt(rule uint32) bool { return x.stops[rule/64]>>(rule%64)&1 != 0 }
 
-// ordered sorts postings. Where there are very many it goes over a bit for each possible one.
-func (s *Scratch) ordered(found []uint32, rules int) []uint32 {
+// order sorts the candidates. Where there are very many it goes over a bit for each possible one.
+func (s *Scratch) order(rules int) {
+	found := s.candidates
 	if slices.IsSorted(found) {
-		return found
+		return
 	}
 	if len(found) < 256 || len(found) < rules/32 {
 		slices.Sort(found)
-		return found
+		return
 	}
 	words := (2*rules + 63) / 64
 	if len(s.bits) < words {
@@ -140,70 +212,64 @@ func (s *Scratch) ordered(found []uint32, rules int) []uint32 {
 			}
 		}
 	}
-	return found
+	s.candidates = found
 }
 
-// candidates appends the postings of all atoms that hold.
-func (x *Index) candidates(to []uint32, ev *Event, s *Scratch) []uint32 {
+// search adds the postings of all atoms of texts that hold.
+func (x *Index) search(f *Found, texts *Texts) {
 	for i := range x.equal {
 		l := &x.equal[i]
-		text := ev.Texts[l.field&(MaxTexts-1)]
-		if e := x.table.find(hash(l.seed, text), l.key, text); e != nil {
-			to = x.values(to, e.list)
-		}
+		text := texts[l.field&(MaxTexts-1)]
+		x.look(f, l, hash(l.seed, text), text)
 	}
 	for i := range x.prefixes {
-		to = x.beginnings(to, &x.prefixes[i], ev.Texts[x.prefixes[i].field])
+		x.beginnings(f, &x.prefixes[i], texts[x.prefixes[i].field])
 	}
 	for i := range x.suffixes {
-		to = x.ends(to, &x.suffixes[i], ev.Texts[x.suffixes[i].field])
+		x.ends(f, &x.suffixes[i], texts[x.suffixes[i].field])
 	}
 	for i := range x.grams {
-		to = x.within(to, &x.grams[i], ev.Texts[x.grams[i].field], s)
+		x.within(f, &x.grams[i], texts[x.grams[i].field])
 	}
-	for i := range x.sets {
-		if set := &x.sets[i]; !set.expanded && set.set.Has(ev.Texts[set.field]) {
-			to = append(to, set.rules...)
+	for _, n := range x.large {
+		if s := &x.sets[n]; s.set.Has(texts[s.field]) {
+			x.add(f, setPosting|n)
 		}
 	}
-	if len(x.byValue) > 0 {
-		to = x.numbers(to, ev)
+	for i := range x.lengths {
+		l := &x.lengths[i]
+		l.look(f, int64(len(texts[l.field-MaxNumbers])))
 	}
-	for i := range x.limits {
-		l := &x.limits[i]
-		v := ev.number(l.field)
-		if len(l.atLeast) > 0 && l.atLeast[0] <= v {
-			n := sort.Search(len(l.atLeast), func(i int) bool { return l.atLeast[i] > v })
-			to = append(to, l.leastRules[:n]...)
-		}
-		if len(l.atMost) > 0 && l.atMost[len(l.atMost)-1] >= v {
-			n := sort.Search(len(l.atMost), func(i int) bool { return l.atMost[i] >= v })
-			to = append(to, l.rules[n:]...)
-		}
-	}
-	return to
 }
 
-// values appends a posting list.
-func (x *Index) values(to []uint32, l list) []uint32 {
-	if !l.many {
-		return x.value(to, l.at)
+// look adds what a text of the hash leads to.
+func (x *Index) look(f *Found, l *lookup, h uint64, text string) {
+	if l.has(h) == 0 {
+		return
 	}
-	for _, v := range x.lists[l.at+1:][:x.lists[l.at]] {
-		to = x.value(to, v)
+	if v, ok := l.find(h, text); ok {
+		x.add(f, v)
 	}
-	return to
 }
 
-func (x *Index) value(to []uint32, v uint32) []uint32 {
-	if v&setPosting != 0 {
-		return append(to, x.sets[v&^setPosting].rules...)
+// add adds a posting, or the rules that it stands for.
+func (x *Index) add(f *Found, v uint32) {
+	switch {
+	case v&listPosting != 0:
+		for _, v := range x.list(v) {
+			x.add(f, v)
+		}
+	case v&setPosting != 0:
+		for _, v := range x.sets[v&^setPosting].rules {
+			f.add(v)
+		}
+	default:
+		f.add(v)
 	}
-	return append(to, v)
 }
 
 // beginnings looks up the beginnings of a text, of every length that occurs, in one pass.
-func (x *Index) beginnings(to []uint32, l *lookup, text string) []uint32 {
+func (x *Index) beginnings(f *Found, l *lookup, text string) {
 	h, done := l.seed, 0
 	for _, length := range l.lengths {
 		if length > len(text) {
@@ -212,70 +278,106 @@ func (x *Index) beginnings(to []uint32, l *lookup, text string) []uint32 {
 		for ; done+8 <= length; done += 8 {
 			h = stir(h^load8(text[done:]), multiplier1)
 		}
-		if e := x.table.find(finish(h, text[done:length], length), l.key, text[:length]); e != nil {
-			to = x.values(to, e.list)
-		}
+		x.look(f, l, finish(h, last(text[:length]), length), text[:length])
 	}
-	return to
 }
 
 // ends looks up the ends of a text.
-func (x *Index) ends(to []uint32, l *lookup, text string) []uint32 {
+func (x *Index) ends(f *Found, l *lookup, text string) {
 	h, done := l.seed, 0
 	for _, length := range l.lengths {
 		if length > len(text) {
 			break
 		}
-		end := text[len(text)-length:]
 		for ; done+8 <= length; done += 8 {
 			h = stir(h^load8(text[len(text)-done-8:]), multiplier1)
 		}
-		if e := x.table.find(finish(h, end[:length-done], length), l.key, end); e != nil {
-			to = x.values(to, e.list)
-		}
+		end := text[len(text)-length:]
+		x.look(f, l, finish(h, first(end), length), end)
 	}
-	return to
 }
 
 // within looks up the grams of one length at each place of a text, and compares the parts that have one.
-func (x *Index) within(to []uint32, l *lookup, text string, s *Scratch) []uint32 {
-	length := l.lengths[0]
-	for i := 0; i+length <= len(text); i++ {
-		gram := text[i : i+length]
-		h := gramHash(l.seed, gram)
-		if !x.table.has(h) {
-			continue
-		}
-		e := x.table.find(h, l.key, gram)
-		switch {
-		case e == nil:
-		case e.list.many:
-			for _, p := range x.lists[e.list.at+1:][:x.lists[e.list.at]] {
-				to = x.part(to, p, i, text, s)
+func (x *Index) within(f *Found, l *lookup, text string) {
+	length := int(l.length)
+	for begin := 0; begin+length <= len(text); begin += 64 {
+		for places := l.places(text[begin:]); places != 0; places &= places - 1 {
+			i := begin + bits.TrailingZeros64(places)
+			gram := text[i : i+length]
+			v, ok := l.find(gramHash(l.seed, gram), gram)
+			switch {
+			case !ok:
+			case v&listPosting != 0:
+				for _, n := range x.list(v) {
+					x.part(f, n, i, text)
+				}
+			default:
+				x.part(f, v, i, text)
 			}
-		default:
-			to = x.part(to, e.list.at, i, text, s)
 		}
 	}
-	return to
 }
 
-// part appends the postings of a part whose gram is at a place of the text, if the part is there too.
-func (x *Index) part(to []uint32, n uint32, at int, text string, s *Scratch) []uint32 {
+// places has a bit for each of the first 64 places of a text whose gram may be in the table.
+func (l *lookup) places(text string) (places uint64) {
+	length := int(l.length)
+	last := min(len(text)-length, 63)
+	if length == 8 {
+		for i := 0; i <= last; i++ {
+			places |= l.has(stir(l.seed^load8(text[i:]), multiplier2)) << (i & 63)
+		}
+		return places
+	}
+	for i := 0; i <= last; i++ {
+		places |= l.has(gramHash(l.seed, text[i:i+length])) << (i & 63)
+	}
+	return places
+}
+
+// part adds the postings of a part whose gram is at a place of the text, if the part is there too.
+func (x *Index) part(f *Found, n uint32, at int, text string) {
 	p := &x.parts[n]
 	begin := at - int(p.offset)
-	if begin < 0 || s.seen[n] == s.search || !strings.HasPrefix(text[begin:], p.text) {
-		return to
+	if begin < 0 || !strings.HasPrefix(text[begin:], p.text) {
+		return
 	}
-	s.seen[n] = s.search
-	return x.values(to, p.list)
+	if s := f.scratch; s != nil { // a part that a text repeats is found once
+		if s.seen[n] == s.search {
+			return
+		}
+		s.seen[n] = s.search
+	}
+	x.add(f, p.value)
 }
 
-func (x *Index) numbers(to []uint32, ev *Event) []uint32 {
-	for field := range uint8(MaxNumbers) {
-		if x.valued>>field&1 != 0 {
-			to = append(to, x.byValue[number{field, ev.Numbers[field]}]...)
+// numbers adds the postings of all atoms of numbers that hold.
+func (x *Index) numbers(s *Scratch, ev *Event) {
+	f := Found{scratch: s}
+	if len(x.byValue) > 0 {
+		for field := range uint8(MaxNumbers) {
+			if x.valued>>field&1 != 0 {
+				s.candidates = append(s.candidates, x.byValue[number{field, ev.Numbers[field]}]...)
+			}
 		}
 	}
-	return to
+	for i := range x.limits {
+		l := &x.limits[i]
+		l.look(&f, ev.Numbers[l.field])
+	}
+}
+
+// look adds the postings of the limits that a number keeps to.
+func (l *limitIndex) look(f *Found, v int64) {
+	if len(l.atLeast) > 0 && l.atLeast[0] <= v {
+		n := sort.Search(len(l.atLeast), func(i int) bool { return l.atLeast[i] > v })
+		for _, v := range l.leastRules[:n] {
+			f.add(v)
+		}
+	}
+	if len(l.atMost) > 0 && l.atMost[len(l.atMost)-1] >= v {
+		n := sort.Search(len(l.atMost), func(i int) bool { return l.atMost[i] >= v })
+		for _, v := range l.rules[n:] {
+			f.add(v)
+		}
+	}
 }

@@ -9,39 +9,45 @@ type Hit struct {
 // Index is made of rules once and is safe for concurrent use.
 type Index struct {
 	programs
-	table    table
+	lists
 	equal    []lookup
 	prefixes []lookup
 	suffixes []lookup
 	grams    []lookup
-	lists    []uint32 // each posting list of more than one: its length, then its postings
-	parts    []part   // that rules look for within texts
-
-	sets    []setIndex
-	byValue map[number][]uint32
-	limits  []limitIndex
+	parts    []part // that rules look for within texts
+	sets     []setIndex
+	large    []uint32 // the sets whose texts are in no table
+	byValue  map[number][]uint32
+	lengths  []limitIndex // of the lengths of texts in bytes
+	limits   []limitIndex // of other numbers
 
 	always []residual // rules that no atom serves
 	entry  []uint32   // where each rule's program begins
 	stops  []uint64   // a bit for each rule that hides what comes after it
+	looked uint32     // the texts that atoms look at
 	texts  uint32     // the texts that any test looks at
 	needs  uint32     // the numbers that any test looks at
 	valued uint32     // the numbers that are in byValue
+	more   bool       // there are rules that are not found by texts
 }
 
-// A posting is twice the number of a rule, plus one where the atom is all that the rule demands; or, with the highest bit, the
-// number of a set, whose postings then all count.
-const setPosting = 1 << 31
+// A posting is twice the number of a rule, plus one where the atom is all that the rule demands. What stands for more has one of
+// the highest bits, and a number beside it.
+const (
+	setPosting  = 1 << 30 // the rules of this set
+	listPosting = 1 << 31 // the list that begins here
+)
 
 // noProgram is the entry of a rule that never needs one.
 const noProgram = 1<<32 - 1
 
-// lookup is what is looked up for one text.
+// lookup is a table, and what of an event is looked up in it.
 type lookup struct {
+	table
 	field   uint8
-	key     uint16 // of a gram: its length is lengths[0]
+	length  uint8 // of grams
 	seed    uint64
-	lengths []int // that occur, ascending
+	lengths []int // of prefixes and suffixes, ascending
 }
 
 // residual is a rule that is run for every event: its posting and its program.
@@ -49,10 +55,9 @@ type residual struct{ posting, entry uint32 }
 
 // setIndex is one set that rules look one text up in.
 type setIndex struct {
-	set      Set
-	field    uint8
-	expanded bool // its values are in the table
-	rules    []uint32
+	set   Set
+	field uint8
+	rules []uint32
 }
 
 type number struct {
@@ -71,11 +76,12 @@ type limitIndex struct {
 type part struct {
 	text   string
 	offset uint32 // of the gram in the text
-	list   list
+	value  uint32
 }
 
-// Needs has a bit for each of an event's texts and numbers that some rule looks at: the others need not be set.
-func (x *Index) Needs() (texts, numbers uint32) { return x.texts, x.needs }
+// Needs has a bit for each of an event's texts and numbers that some rule looks at: the others need not be set. Of the texts,
+// Look needs only those that have a bit in look.
+func (x *Index) Needs() (look, texts, numbers uint32) { return x.looked, x.texts, x.needs }
 
 // Len is the number of rules.
 func (x *Index) Len() int { return len(x.entry) }

@@ -129,7 +129,7 @@ func compareWithTwin(t *testing.T, r *rand.Rand, rules, events int) {
 	for i := range formulas {
 		formulas[i] = Rule{Formula: randomFormula(r, r.IntN(4), sets), Stop: r.IntN(40) == 0}
 	}
-	x := Build(rules, func(i int) Rule { return formulas[i] }, Options{})
+	x := Build(rules, func(i int) Rule { return formulas[i] }, Options{tableText: r.IntN(3) * 100})
 	var s Scratch
 	for range events {
 		var ev Event

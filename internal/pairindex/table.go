@@ -1,185 +1,152 @@
 package pairindex
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
-// table is a hash table from texts, each of a kind and field, to numbers from 0 in the order in which they were added. A filter
-// before it, small enough to stay in a cache, answers for nearly every text that is not there.
+// table is a hash table from texts to postings. A filter before it, small enough to stay in a cache, answers for nearly every text
+// that is not there. One that is there costs a cache line, its bucket, and its own bytes. Nothing in it is a pointer for the garbage
+// collector to follow.
 type table struct {
-	slots   []uint64 // high half of the hash, number + 1
-	entries []entry
 	filter  []uint64
+	buckets []bucket
+	text    []byte // of all entries, each behind its length
 }
 
-// entry is a text of the table and where it leads to.
-type entry struct {
-	text string
-	list list
-	key  uint16
-}
-
-// list is a posting list: one posting, or where in the lists its length and its postings are.
-type list struct {
-	at   uint32
-	many bool
+// bucket is a cache line of up to seven entries. Those that find no room go on to the next.
+type bucket struct {
+	tags    uint64 // a byte of each entry's hash; 0 where there is no entry
+	entries [7]struct{ value, at uint32 }
 }
 
 const (
-	multiplier1 = 0x9E3779B97F4A7C15
-	multiplier2 = 0xD6E8FEB86659FD93
+	everyTag = 1<<48 | 1<<40 | 1<<32 | 1<<24 | 1<<16 | 1<<8 | 1
+	full     = 1 << 48 // or more: the seventh entry has a tag
 )
 
-func stir(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo
+func tagOf(h uint64) uint64 { return max(1, h>>32&0xFF) }
+
+// has gives 1 where a text of the hash may be in the table and 0 where none is, without a branch.
+func (t *table) has(h uint64) uint64 {
+	word := t.filter[h>>12&uint64(len(t.filter)-1)]
+	return word >> (h & 63) & (word >> (h >> 6 & 63)) & 1
 }
 
-// seed is where the hash of a text of one kind and field begins.
-func seed(key uint16) uint64 { return (uint64(key) + 1) * multiplier1 }
-
-func load8(s string) uint64 {
-	_ = s[7]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-}
-
-func load4(s string) uint64 {
-	_ = s[3]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
-}
-
-// hash is of a text from its front: words of eight bytes, then finish for what is left.
-func hash(h uint64, s string) uint64 {
-	n := len(s)
-	for ; len(s) >= 8; s = s[8:] {
-		h = stir(h^load8(s), multiplier1)
-	}
-	return finish(h, s, n)
-}
-
-// hashBack is the same from the end.
-func hashBack(h uint64, s string) uint64 {
-	n := len(s)
-	for ; len(s) >= 8; s = s[:len(s)-8] {
-		h = stir(h^load8(s[len(s)-8:]), multiplier1)
-	}
-	return finish(h, s, n)
-}
-
-// finish takes in the last bytes, fewer than eight, and the length of the whole.
-func finish(h uint64, tail string, n int) uint64 {
-	var w uint64
-	switch k := len(tail); {
-	case k >= 4:
-		w = load4(tail) | load4(tail[k-4:])<<32
-	case k > 0:
-		w = uint64(tail[0]) | uint64(tail[k>>1])<<8 | uint64(tail[k-1])<<16
-	}
-	return stir(h^w^uint64(n)<<56, multiplier2)
-}
-
-func (t *table) has(h uint64) bool {
-	bit := h >> 16
-	return t.filter[bit>>6&uint64(len(t.filter)-1)]>>(bit&63)&1 != 0
-}
-
-// find gives the entry of a text, or nil.
-func (t *table) find(h uint64, key uint16, text string) *entry {
-	if !t.has(h) {
-		return nil
-	}
-	mask := uint64(len(t.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		s := t.slots[i]
-		if s == 0 {
-			return nil
+// find gives what a text leads to.
+func (t *table) find(h uint64, text string) (value uint32, ok bool) {
+	tags := tagOf(h) * everyTag
+	for i := t.home(h); ; i = t.after(i) {
+		b := &t.buckets[i]
+		differ := b.tags ^ tags
+		same := (differ - everyTag) &^ differ & (everyTag << 7) // and perhaps some above one that is the same
+		for ; same != 0; same &= same - 1 {
+			e := &b.entries[bits.TrailingZeros64(same)/8]
+			this := t.text[e.at:]
+			n, size := int(this[0]), 1
+			if n >= 0x80 {
+				n, size = long(this)
+			}
+			if n == len(text) && string(this[size:size+n]) == text {
+				return e.value, true
+			}
 		}
-		if s>>32 != h>>32 {
-			continue
-		}
-		if e := &t.entries[uint32(s)-1]; e.key == key && e.text == text {
-			return e
+		if b.tags < full {
+			return 0, false
 		}
 	}
 }
 
-func (t *table) probe(h uint64, key uint16, text string) (slot, number int) {
-	mask := uint64(len(t.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		s := t.slots[i]
-		if s == 0 {
-			return int(i), -1
-		}
-		if s>>32 != h>>32 {
-			continue
-		}
-		if n := int(uint32(s)) - 1; t.entries[n].key == key && t.entries[n].text == text {
-			return int(i), n
-		}
-	}
+// long reads a length of more than a byte, and how many it takes.
+func long(text []byte) (n, size int) {
+	v, size := binary.Uvarint(text)
+	return int(v), size
 }
 
-// add gives the number of a text, which it adds where it is not there.
-func (t *table) add(h uint64, key uint16, text string) int {
-	if len(t.entries)*4 >= len(t.slots)*3 {
-		t.grow()
+// put enters a text that is not there.
+func (t *table) put(h uint64, text string, value uint32) {
+	word := h >> 12 & uint64(len(t.filter)-1)
+	t.filter[word] |= 1<<(h&63) | 1<<(h>>6&63)
+	i := t.home(h)
+	for t.buckets[i].tags >= full {
+		i = t.after(i)
 	}
-	slot, n := t.probe(h, key, text)
-	if n < 0 {
-		n = len(t.entries)
-		t.slots[slot] = h>>32<<32 | uint64(n+1)
-		t.entries = append(t.entries, entry{text: text, key: key})
-	}
-	return n
+	b := &t.buckets[i]
+	n := (bits.Len64(b.tags) + 7) / 8
+	b.tags |= tagOf(h) << (8 * n)
+	b.entries[n].value, b.entries[n].at = value, uint32(len(t.text))
+	t.text = append(binary.AppendUvarint(t.text, uint64(len(text))), text...)
 }
 
-func (t *table) grow() {
-	t.slots = make([]uint64, max(16, 2*len(t.slots)))
-	mask := uint64(len(t.slots) - 1)
-	for n := range t.entries {
-		h := hashOf(t.entries[n].key, t.entries[n].text)
-		i := h & mask
-		for t.slots[i] != 0 {
+func (t *table) home(h uint64) uint64 {
+	i, _ := bits.Mul64(h, uint64(len(t.buckets)))
+	return i
+}
+
+func (t *table) after(i uint64) uint64 {
+	if i++; i == uint64(len(t.buckets)) {
+		return 0
+	}
+	return i
+}
+
+// maker collects the texts of a table and the postings of each.
+type maker struct {
+	slots    []uint32 // numbers of entries, plus one
+	entries  []entry
+	postings []posting
+	lengths  []int // of prefixes and suffixes, ascending
+	size     int   // of the texts and their lengths, at most
+}
+
+// maxText is how much text the entries of one table can point into.
+const maxText = 1<<32 - 1
+
+func (m *maker) add(h uint64, text string, value uint32) {
+	if len(m.entries)*4 >= len(m.slots)*3 {
+		m.grow()
+	}
+	mask := uint64(len(m.slots) - 1)
+	i := h & mask
+	for ; m.slots[i] != 0; i = (i + 1) & mask {
+		if e := &m.entries[m.slots[i]-1]; e.hash == h && e.text == text {
+			m.postings = append(m.postings, posting{m.slots[i] - 1, value})
+			return
+		}
+	}
+	m.postings = append(m.postings, posting{uint32(len(m.entries)), value})
+	m.entries = append(m.entries, entry{h, text})
+	m.size += len(text) + binary.MaxVarintLen64
+	m.slots[i] = uint32(len(m.entries))
+}
+
+func (m *maker) grow() {
+	m.slots = make([]uint32, max(16, 2*len(m.slots)))
+	mask := uint64(len(m.slots) - 1)
+	for n := range m.entries {
+		i := m.entries[n].hash & mask
+		for m.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		t.slots[i] = h>>32<<32 | uint64(n+1)
+		m.slots[i] = uint32(n + 1)
 	}
 }
 
-// seal makes the filter, of 16 bits or more a text, and gives back what was reserved.
-func (t *table) seal() {
-	if t.slots == nil {
-		t.grow()
-	}
-	words := 1
-	for words*4 < len(t.entries) {
+// table lays out what was collected: five of seven places are taken, and the filter has 8 to 16 bits an entry, of which it
+// sets two.
+func (m *maker) table(ls *lists) table {
+	words, size := 1, 0
+	for words*8 < len(m.entries) {
 		words *= 2
 	}
-	t.filter = make([]uint64, words)
-	for n := range t.entries {
-		bit := hashOf(t.entries[n].key, t.entries[n].text) >> 16
-		t.filter[bit>>6&uint64(words-1)] |= 1 << (bit & 63)
+	for i := range m.entries {
+		n := len(m.entries[i].text)
+		size += n + 1 + bits.Len(uint(n))/8 // some lengths take a byte more than one
 	}
-	t.entries = trimmed(t.entries)
-}
-
-// key tells apart what lies in the table.
-func key(kind Kind, field uint8) uint16 { return uint16(kind)<<8 | uint16(field) }
-
-// hashOf is the hash under which a text of a key is found.
-func hashOf(key uint16, text string) uint64 {
-	switch Kind(key >> 8) {
-	case Suffix:
-		return hashBack(seed(key), text)
-	case Contains:
-		return gramHash(seed(key), text)
+	t := table{filter: make([]uint64, words), buckets: make([]bucket, len(m.entries)/5+1), text: make([]byte, 0, size)}
+	values := ls.layout(m.postings, len(m.entries))
+	for i := range m.entries {
+		t.put(m.entries[i].hash, m.entries[i].text, values[i])
 	}
-	return hash(seed(key), text)
-}
-
-// trimmed gives a slice without much spare room.
-func trimmed[T any](s []T) []T {
-	if cap(s)-len(s) <= len(s)/8 {
-		return s
-	}
-	return append(make([]T, 0, len(s)), s...)
+	return t
 }
