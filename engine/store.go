@@ -251,6 +251,15 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
+// SpoolStatus says what this node keeps alone until the cluster takes it.
+type SpoolStatus struct {
+	Callbacks uint64    `json:"callbacks"`
+	Bytes     uint64    `json:"bytes"`
+	Oldest    time.Time `json:"oldest,omitzero"` // when the oldest of them was received, about
+	Since     time.Time `json:"since,omitzero"`  // when the cluster stopped taking callbacks; absent while it takes them
+	Away      string    `json:"away,omitempty"`  // why it takes none: matching and deliveries wait for it
+}
+
 // StoreStatus is the store's part of status.
 type StoreStatus struct {
 	OK        bool   `json:"ok"` // callbacks can be stored
@@ -263,4 +272,6 @@ type StoreStatus struct {
 	Waiting   uint64 `json:"waiting"` // packs not yet acked or read
 	Damage    string `json:"damage,omitempty"`
 	Warning   string `json:"warning,omitempty"` // what is odd of the cluster
+
+	Spool *SpoolStatus `json:"spool,omitempty"` // of a node with a spool
 }

@@ -17,6 +17,7 @@ var errTooMany = errors.New("too many callbacks wait to be stored")
 // batch is the callbacks that are stored as one pack. They write themselves into it while the one before is being stored, and one
 // channel tells them all how it went.
 type batch struct {
+	since   time.Time // when the first joined
 	draft   *draft
 	waiters []waiter
 	taken   chan struct{} // closed when the packer has it, and nothing may join it any more
@@ -40,6 +41,9 @@ func (b *batch) fits(size int) bool {
 }
 
 func (b *batch) add(ctx context.Context, r *engine.Record) {
+	if len(b.waiters) == 0 {
+		b.since = time.Now()
+	}
 	b.draft.addCallback(r)
 	b.waiters = append(b.waiters, waiter{ctx, len(b.draft.b)})
 }
@@ -122,12 +126,26 @@ func (p *partition) packAll() {
 	var spare []byte // the memory of the pack before
 	for open := true; open; {
 		<-p.joined
+		p.linger()
 		var b *batch
 		b, open = p.takeBatch(spare)
 		p.storeBatch(b)
 		if spare = b.draft.b; cap(spare) > softPack {
 			spare = nil
 		}
+	}
+}
+
+// linger lets more callbacks join, where that is wanted.
+func (p *partition) linger() {
+	if p.s.o.Linger <= 0 {
+		return
+	}
+	t := time.NewTimer(p.s.o.Linger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.s.work.Done():
 	}
 }
 
@@ -147,9 +165,15 @@ func (p *partition) storeBatch(b *batch) {
 	if len(b.waiters) == 0 {
 		return
 	}
-	ctx, cancel := context.WithDeadline(p.s.work, b.until(time.Now()))
-	defer cancel()
-	if err := p.chain.store(ctx, b.draft); err != nil {
+	var err error
+	if p.s.o.Spool != nil {
+		err = p.sendOrSpool(b)
+	} else {
+		ctx, cancel := context.WithDeadline(p.s.work, b.until(time.Now()))
+		defer cancel()
+		_, err = p.chain.store(ctx, b.draft)
+	}
+	if err != nil {
 		b.err = fmt.Errorf("callback not stored: %w", err)
 	}
 }

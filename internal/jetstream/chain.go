@@ -5,10 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -20,12 +21,14 @@ type chain struct {
 	subject string
 	kind    kind
 
-	mu      sync.Mutex
-	sure    bool   // what follows is the stream's state; false after a pack of which it isn't known whether it was stored
-	last    uint64 // the subject's last sequence number
-	ordinal uint64 // the next record's
+	lock    chan struct{} // held by who changes what follows
+	sure    bool          // what follows is the stream's state; false after a pack of which it isn't known whether it was stored
+	last    uint64        // the subject's last sequence number
+	ordinal uint64        // the next record's
+	handed  handed        // how far what was kept elsewhere has been handed on
+	doubt   []byte        // a pack that was given up on, and that may be stored all the same: nothing comes before its fate is known
 
-	at atomic.Pointer[markOf] // last and ordinal, for who doesn't want to wait for mu
+	at atomic.Pointer[markOf] // last and ordinal, for who doesn't want to wait for lock
 }
 
 const (
@@ -37,7 +40,7 @@ const (
 func (c *chain) position() markOf { return *c.at.Load() }
 
 func newChain(s *Store, stream, subject string, k kind, from markOf) *chain {
-	c := &chain{s: s, name: stream, subject: subject + s.o.Node, kind: k, ordinal: from.Ordinal}
+	c := &chain{s: s, name: stream, subject: subject + s.o.Node, kind: k, ordinal: from.Ordinal, lock: make(chan struct{}, 1)}
 	c.at.Store(&from)
 	return c
 }
@@ -49,12 +52,49 @@ func (c *chain) reached(last, ordinal uint64) {
 }
 
 // store returns nil once the records of the draft are stored as one pack. It tries until ctx is over. The draft is its own until then.
-func (c *chain) store(ctx context.Context, d *draft) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var pack []byte
+// After an error, sent is the pack where it may be stored nevertheless, now or later; it is the draft's memory.
+func (c *chain) store(ctx context.Context, d *draft) (sent []byte, err error) {
+	return c.storeAs(ctx, d, handed{})
+}
+
+// storeAs is store for callbacks that are handed on; the zero value is for those that are not.
+func (c *chain) storeAs(ctx context.Context, d *draft, as handed) (sent []byte, err error) {
+	if err := c.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer c.releaseLock()
+	t := &attempt{draft: d, as: as}
+	err = c.persist(ctx, func(ctx context.Context, ss *session) error { return c.try(ctx, ss, t) })
+	if err != nil && t.published {
+		sent = t.pack
+		if c.s.o.Spool != nil {
+			c.doubt = slices.Clone(sent)
+		}
+	}
+	return sent, err
+}
+
+// acquire waits for the chain, no longer than ctx.
+func (c *chain) acquire(ctx context.Context) error {
+	select {
+	case c.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *chain) releaseLock() { <-c.lock }
+
+// persist calls f until it gives no error or ctx is over.
+func (c *chain) persist(ctx context.Context, f func(context.Context, *session) error) error {
 	for {
-		err := c.try(ctx, d, &pack)
+		err := c.s.room()
+		if err == nil {
+			call, cancel := context.WithTimeout(ctx, publishDeadline)
+			err = f(call, c.s.session())
+			cancel()
+		}
 		c.s.note(c.name, err)
 		if err == nil {
 			return nil
@@ -67,33 +107,53 @@ func (c *chain) store(ctx context.Context, d *draft) error {
 	}
 }
 
-// try sends the pack once. It is sealed at the first try, and again only where another pack turned out to be before it.
-func (c *chain) try(ctx context.Context, d *draft, pack *[]byte) error {
-	if err := c.s.room(); err != nil {
+// attempt is a pack on its way.
+type attempt struct {
+	draft     *draft
+	as        handed
+	pack      []byte // sealed at the first try, and again only where another pack turned out to be before it
+	published bool   // it may be stored
+}
+
+// try sends the pack once.
+func (c *chain) try(ctx context.Context, ss *session, t *attempt) error {
+	if err := c.resolve(ctx, ss); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishDeadline)
-	defer cancel()
-	ss := c.s.session()
 	if !c.sure {
-		stored, err := c.sync(ctx, ss, *pack)
+		stored, err := c.sync(ctx, ss, t.pack)
 		if err != nil {
 			return err
 		}
 		if stored {
 			return nil
 		}
-		*pack = nil
+		t.pack = nil
 	}
-	if *pack == nil {
-		*pack = d.seal(c.kind, c.ordinal, c.s.o.Now())
+	if t.as.done(c.handed) {
+		return nil
 	}
-	ack, err := ss.js.Publish(ctx, c.subject, *pack, jetstream.WithExpectLastSequencePerSubject(c.last))
+	if t.pack == nil {
+		t.pack = t.draft.seal(c.kind, c.ordinal, c.s.o.Now())
+	}
+	t.published = true
+	return c.publish(ctx, ss, t.pack, t.draft.count, t.as)
+}
+
+// publish stores a pack behind the last one there is; nothing else may have come between.
+func (c *chain) publish(ctx context.Context, ss *session, pack []byte, count int, as handed) error {
+	m := nats.NewMsg(c.subject)
+	m.Data = pack
+	if as = as.or(c.handed); as != (handed{}) {
+		m.Header.Set(handedHeader, as.String())
+	}
+	ack, err := ss.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(c.last))
 	if err != nil {
 		c.sure = false
 		return err
 	}
-	c.reached(ack.Sequence, c.ordinal+uint64(d.count))
+	c.handed = as
+	c.reached(ack.Sequence, c.ordinal+uint64(count))
 	return nil
 }
 
@@ -115,6 +175,7 @@ func (c *chain) sync(ctx context.Context, ss *session, sent []byte) (stored bool
 	if err != nil {
 		return false, &badMessage{fmt.Errorf("the last message of %s: %w", c.subject, err)}
 	}
+	c.handed = parseHanded(m.Header.Get(handedHeader))
 	c.reached(m.Sequence, max(c.ordinal, p.ordinal+uint64(len(p.records))))
 	return sent != nil && string(m.Data) == string(sent), nil
 }

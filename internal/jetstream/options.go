@@ -23,7 +23,11 @@ type Options struct {
 	Credentials string
 	// Node is this node's stable name, [A-Za-z0-9_-]+. Empty: "embedded", or for a cluster one made up and kept in Dir.
 	Node string
-	Keep Keep
+	// Spool, for a cluster: it keeps what the cluster does not take within a second. Nothing is sent there before Resume is called.
+	Spool Spool
+	// Linger is how long a pack of callbacks waits for more; 0 is best for who waits, more makes fewer packs.
+	Linger time.Duration
+	Keep   Keep
 	// Dedupe is the largest window of repeats in use; 0 is 10 minutes. Older callbacks are not needed to tell repeats.
 	Dedupe time.Duration
 	// Logger may be nil.
@@ -45,6 +49,9 @@ type Keep struct {
 // ErrLocked says that another process has the data folder open.
 var ErrLocked = errors.New("another process has it open; stop that one, or give this one a data folder of its own")
 
+// ErrRefused says that the cluster is there and does not let this node in, or that the data folder is not for a cluster.
+var ErrRefused = errors.New("refused")
+
 // DamageError says that what is stored is not whole, so that the store was not opened: nothing is built over it.
 type DamageError struct {
 	Dir    string // the data folder, or the cluster's URL
@@ -60,6 +67,9 @@ func (e *DamageError) Error() string {
 
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
+// embeddedNode is the name of the one node of an embedded store.
+const embeddedNode = "embedded"
+
 const defaultDedupe = 10 * time.Minute
 
 // withDefaults fills in and checks.
@@ -68,7 +78,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("the store needs a data folder")
 	}
 	if o.Node == "" && o.URL == "" {
-		o.Node = "embedded"
+		o.Node = embeddedNode
 	}
 	if o.Node != "" && !nodeName.MatchString(o.Node) {
 		return o, fmt.Errorf("node name %q: it may have up to 64 letters, digits, _ and -", o.Node)

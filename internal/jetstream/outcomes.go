@@ -65,7 +65,8 @@ func (s *Store) appendPack(ctx context.Context, records [][]byte, totals []byte)
 	}
 	ctx, cancel := s.untilStopped(ctx)
 	defer cancel(nil)
-	return s.outcomesChain.store(ctx, draftOf(records))
+	_, err := s.outcomesChain.store(ctx, draftOf(records))
+	return err
 }
 
 // untilStopped gives a context that is also over, with ErrClosed, once the store is closed.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,8 @@ type partition struct {
 	repeats *repeats
 	packs   *source[*engine.Pack]
 
+	held atomic.Bool // with a spool: nothing is sent to the cluster
+
 	packing sync.Mutex
 	next    *batch        // under packing: the pack that callbacks join now
 	closed  bool          // under packing: nothing joins any more
@@ -51,6 +54,7 @@ type partition struct {
 
 func newPartition(s *Store, number int, from markOf, out chan *engine.Pack) *partition {
 	p := &partition{s: s, number: number, next: newBatch(nil), joined: make(chan struct{}, 1)}
+	p.held.Store(s.o.Spool != nil)
 	name := acceptName(number)
 	p.chain = newChain(s, name, acceptSubjects(number), kindCallbacks, from)
 	p.packs = newSource(s, name, out, func(ss *session) jetstream.Consumer { return ss.readPacks[number] }, p.readPack)

@@ -16,6 +16,7 @@ type repeats struct {
 	mu      sync.Mutex
 	horizon time.Duration // the largest window there is
 	shards  []*shard      // by start
+	newest  time.Time     // when the newest callback was received
 	fed     uint64        // sequence number of the last pack that was fed
 	flags   map[uint64][]int
 }
@@ -23,6 +24,7 @@ type repeats struct {
 // shard has the keys of callbacks received within [start, start+horizon/4), each with its milliseconds after start.
 type shard struct {
 	start time.Time
+	used  time.Time // when the newest callback came that was fed with one of its keys
 	keys  map[engine.Key]uint32
 }
 
@@ -43,6 +45,9 @@ func (x *repeats) feed(seq uint64, records []engine.Record, now time.Time) {
 	x.fed = seq
 	for i := range records {
 		r := &records[i]
+		if r.Received.After(x.newest) {
+			x.newest = r.Received
+		}
 		if r.Window <= 0 {
 			continue
 		}
@@ -55,8 +60,9 @@ func (x *repeats) feed(seq uint64, records []engine.Record, now time.Time) {
 		}
 		s := x.shard(r.Received)
 		s.keys[r.Key] = uint32(r.Received.Sub(s.start) / time.Millisecond)
+		s.used = x.newest
 	}
-	x.evict(records[len(records)-1].Received, now)
+	x.evict(now)
 }
 
 // arrival is a callback that may have repeats in a partition that it is not of.
@@ -121,17 +127,17 @@ func (x *repeats) widen(window time.Duration) {
 	}
 }
 
-// evict drops the shards that lie a window before the newest callback. A callback from the future must not evict the present.
-func (x *repeats) evict(newest, now time.Time) {
+// evict drops the shards that lie a window before the newest callback, and that none was fed into since: what was kept in a spool
+// comes late. A callback from the future must not evict the present.
+func (x *repeats) evict(now time.Time) {
+	newest := x.newest
 	if newest.After(now) {
 		newest = now
 	}
 	cut := newest.Add(-x.horizon - x.width())
-	n := 0
-	for n < len(x.shards) && x.shards[n].start.Add(x.width()).Before(cut) {
-		n++
-	}
-	x.shards = slices.Delete(x.shards, 0, n)
+	x.shards = slices.DeleteFunc(x.shards, func(s *shard) bool {
+		return s.start.Add(x.width()).Before(cut) && s.used.Before(cut)
+	})
 }
 
 // forget drops what is kept of the packs up to the sequence number: none of them is read again.

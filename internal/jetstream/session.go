@@ -124,6 +124,7 @@ func (s *session) connect(ctx context.Context, o *Options) error {
 	opts := []nats.Option{
 		nats.Name("aftermath " + o.Node),
 		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1), // what is sent without a connection is an error at once, and is not sent behind anyone's back later
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.Timeout(5 * time.Second),
@@ -145,6 +146,7 @@ func (s *session) connect(ctx context.Context, o *Options) error {
 			return nil
 		}
 		if errors.Is(err, nats.ErrAuthorization) {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
 			break
 		}
 		if first {

@@ -78,6 +78,10 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.o.URL != "" && m.Node == embeddedNode {
+		return fmt.Errorf("data folder %s: %w: it holds an embedded store. Give this node of a cluster a folder of its own (data), and let "+
+			"a process without nats finish what is in this one", s.o.Dir, ErrRefused)
+	}
 	if s.o.Node == "" {
 		if s.o.Node = m.Node; s.o.Node == "" {
 			s.o.Node = nuid.Next()
