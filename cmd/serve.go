@@ -29,7 +29,6 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/config"
 	"github.com/aftermath-rules/aftermath/internal/history"
-	"github.com/aftermath-rules/aftermath/internal/jetstream"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
 	"github.com/aftermath-rules/aftermath/rules"
@@ -71,7 +70,7 @@ type service struct {
 	log      *zap.Logger
 	level    zap.AtomicLevel
 	mask     *secrets.Mask
-	store    *jetstream.Store
+	store    store
 	files    *logentry.Files
 	metrics  *prometheus.Registry
 	engine   *engine.Engine
@@ -105,7 +104,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	limitMemory()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	if s.store, err = openStore(ctx, cfg, s.log); err != nil {
+	if s.store, err = openStore(ctx, cfg, s.log, s.metrics); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.closeStore()) }()
@@ -128,8 +127,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		RedactAccounts: cfg.Log.RedactAccounts, RedactKey: redactKey, Recorded: s.recorded,
 	})
 
-	if err := s.engine.Load(ctx); err != nil {
-		return err
+	if !awaitsCluster(s.store) {
+		if err := s.engine.Load(ctx); err != nil {
+			return err
+		}
 	}
 
 	if s.ports, err = listen(cfg); err != nil {
@@ -203,21 +204,6 @@ func (s *service) closeStore() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	return s.store.Close(ctx)
-}
-
-func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (*jetstream.Store, error) {
-	o := jetstream.Options{
-		Dir: cfg.Data,
-		Keep: jetstream.Keep{
-			Callbacks: cfg.Keep.Callbacks, Deliveries: cfg.Keep.Deliveries, Disk: int64(cfg.Keep.Disk), Quarantine: cfg.Keep.Quarantine,
-		},
-		Dedupe: cfg.Callback.Dedupe,
-		Logger: log,
-	}
-	if cfg.NATS.URL != "" {
-		o.URL, o.Replicas, o.Partitions, o.Credentials = cfg.NATS.URL, cfg.NATS.Replicas, cfg.NATS.Partitions, cfg.NATS.Credentials.Reveal()
-	}
-	return jetstream.Open(ctx, o)
 }
 
 // permit is what the configuration lets rules files use: never a variable that it uses itself.

@@ -27,6 +27,7 @@ var layers = [][]string{
 	{"engine"},
 	{"engine/storetest", "internal/history"},
 	{"internal/config", "internal/jetstream", "internal/admin"},
+	{"internal/spool"},
 	{"cmd"},
 	{"cmd/aftermath"},
 	{"internal/torture"},

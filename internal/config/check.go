@@ -133,9 +133,6 @@ func (l *loader) checkNATS(c *Config) {
 	if c.NATS.Partitions < 1 || c.NATS.Partitions > 64 {
 		l.problem(l.at("nats", "partitions"), "nats.partitions must be from 1 to 64")
 	}
-	if c.NATS.Spool && l.has("nats", "spool") {
-		l.checks.Warnf(l.at("nats", "spool"), "nats.spool: this version refuses what the cluster doesn't take, and spools nothing")
-	}
 }
 
 func (l *loader) checkKeep(c *Config) {

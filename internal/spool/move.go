@@ -119,8 +119,13 @@ func (s *Store) drained() bool {
 	return s.held.upTo() == s.own.Status().Callbacks && s.held.current == nil
 }
 
-// resume lets callbacks go to the cluster again.
+// resume lets callbacks go to the cluster again, unless one has been kept meanwhile.
 func (s *Store) resume(c *jetstream.Store) {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if !s.drained() {
+		return
+	}
 	c.Resume()
 	if handed, since := s.held.end(); !since.IsZero() {
 		s.log.Info("the cluster takes callbacks again: all that was kept is handed on", zap.Uint64("callbacks", handed),

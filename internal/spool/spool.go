@@ -51,6 +51,7 @@ type Store struct {
 	wake    chan struct{} // tells the mover that there is something to do
 	closed  chan struct{}
 	once    sync.Once
+	gate    sync.RWMutex // held for reading while a callback is kept, for writing while callbacks are let to the cluster again
 	work    context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -154,15 +155,27 @@ func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	if err := s.isOpen(ctx); err != nil {
 		return err
 	}
-	why := s.held.reason()
-	if c := s.cluster.Load(); c != nil {
-		err := c.Accept(ctx, r)
-		if !errors.Is(err, jetstream.ErrAway) {
+	for {
+		c, why := s.cluster.Load(), s.held.reason()
+		if c != nil {
+			if why = c.Accept(ctx, r); !errors.Is(why, jetstream.ErrAway) {
+				return why
+			}
+		}
+		if kept, err := s.keepOne(ctx, c, r, why); kept || err != nil {
 			return err
 		}
-		why = err
 	}
-	return s.keep(ctx, r, 1, why)
+}
+
+// keepOne keeps a callback, unless callbacks go to the cluster again: then it would be handed on behind those that came later.
+func (s *Store) keepOne(ctx context.Context, c *jetstream.Store, r *engine.Record, why error) (kept bool, err error) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if c != nil && !c.Held() {
+		return false, ctx.Err()
+	}
+	return true, s.keep(ctx, r, 1, why)
 }
 
 // keep stores a record in the spool, in which there are so many callbacks.

@@ -76,10 +76,10 @@ func (s *Store) Bury(ctx context.Context, d *engine.DeadLetter) error {
 }
 
 // Append implements engine.Store.
-func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
+func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (uint64, error) {
 	c, err := s.at(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	return c.Append(ctx, events, totals)
 }
