@@ -102,6 +102,14 @@ type maker struct {
 // maxText is how much text the entries of one table can point into.
 const maxText = 1<<32 - 1
 
+type entry struct {
+	hash uint64
+	text string
+}
+
+// posting says that an entry leads to a value.
+type posting struct{ entry, value uint32 }
+
 func (m *maker) add(h uint64, text string, value uint32) {
 	if len(m.entries)*4 >= len(m.slots)*3 {
 		m.grow()
