@@ -73,16 +73,16 @@ ids of delivery and callback are "test" and secrets are "[secret]".`,
 
 // runTests loads rules and tests and runs what the filter matches.
 func runTests(ctx context.Context, reg *actions.Registry, path string, roots []string, filter *regexp.Regexp) (*testReport, error) {
-	cfg, err := checkedConfig(path, len(roots) > 0, true)
 	report := &testReport{}
+	cfg, err := checkedConfig(path, len(roots) > 0, true)
 	if err != nil {
 		return report, report.take(err)
 	}
 	loader := offlineLoader(reg, cfg, roots)
 	report.roots = loader.Roots
-	files, err := loader.Tests(ctx)
+	tests, err := report.parse(ctx, loader)
 	if err != nil {
-		return report, report.take(err)
+		return nil, err
 	}
 	if rulesRoots, ok := besideTests(roots); ok {
 		if path != "" {
@@ -90,34 +90,41 @@ func runTests(ctx context.Context, reg *actions.Registry, path string, roots []s
 		}
 		loader = offlineLoader(reg, cfg, rulesRoots)
 	}
+	loader.OpenLists = ruletest.Lists(tests)
 	set, err := loader.Load(ctx, nil)
 	if err != nil {
 		return report, report.take(err)
 	}
-	runner := &ruletest.Runner{Set: set, Load: func(ctx context.Context, lists map[string][]string) (*rules.RuleSet, error) {
-		with := *loader
-		with.Lists = lists
-		return with.Load(ctx, nil)
-	}}
-	for _, f := range files {
-		tests, err := ruletest.Parse(f.Name, f.Data)
-		if err := report.take(err); err != nil {
-			return nil, err
+	runner := &ruletest.Runner{Set: set}
+	for _, t := range tests {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		for _, t := range tests {
-			if !filter.MatchString(t.Name) {
-				report.skipped++
-				continue
-			}
-			res, err := runner.Run(ctx, t)
-			if err != nil {
-				return nil, err
-			}
-			report.results = append(report.results, res)
+		if !filter.MatchString(t.Name) {
+			report.skipped++
+			continue
 		}
+		report.results = append(report.results, runner.Run(t))
 	}
 	report.untested, report.rules = runner.Untested()
 	return report, nil
+}
+
+// parse reads the tests. What is wrong with some of them is reported, and the others are given.
+func (r *testReport) parse(ctx context.Context, loader *rules.Loader) ([]*ruletest.Test, error) {
+	files, err := loader.Tests(ctx)
+	if err := r.take(err); err != nil {
+		return nil, err
+	}
+	var all []*ruletest.Test
+	for _, f := range files {
+		tests, err := ruletest.Parse(f.Name, f.Data)
+		if err := r.take(err); err != nil {
+			return nil, err
+		}
+		all = append(all, tests...)
+	}
+	return all, nil
 }
 
 // besideTests gives the folders that the paths lie in, where all of them are test files.

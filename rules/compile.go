@@ -27,8 +27,8 @@ type Options struct {
 	Folders  []string      // the rules folders: files in them may always be used
 	Prev     *RuleSet      // what did not change is taken over from it; may be nil
 	Mask     *secrets.Mask // is told every secret; may be nil
-	// Lists replaces the values of lists that the files have, by name: for rule tests.
-	Lists map[string][]string
+	// OpenLists names the lists whose values WithLists may replace: for rule tests.
+	OpenLists map[string]bool
 
 	trial  bool    // what did not change is taken over from Prev as it is, its secrets and list files too: nothing will be run
 	reader *reader // nil: the disk
@@ -169,6 +169,9 @@ func (c *compiler) compileLists(files []*File) {
 				continue
 			}
 			l := c.listOf(f, def)
+			if c.OpenLists[def.name] {
+				l.List = l.Opened()
+			}
 			c.set.lists[def.name], c.scope.Lists[def.name] = l, l.List
 		}
 	}

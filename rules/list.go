@@ -60,9 +60,6 @@ func (c *compiler) listOf(f *File, def *listDef) *list {
 // list makes the list that def names, or takes over the one of the set before. It gives an empty one where there was a problem, so
 // that what uses the list is not reported too.
 func (c *compiler) list(f *File, def *listDef) *list {
-	if values, ok := c.Lists[def.name]; ok {
-		return &list{List: lang.NewList(values), sum: sumOf(values)}
-	}
 	if def.file == "" {
 		sum := sumOf(def.values)
 		if before := c.before(def.name, sum); before != nil {

@@ -16,13 +16,13 @@ import (
 
 // Loader reads rules folders and makes rule sets of them.
 type Loader struct {
-	Roots    []string // rules folders or single files; problems name files as they are named here
-	Registry *actions.Registry
-	Env      actions.Env // lent to actions; its ReadFile is made for each rules file
-	Permit   Permit
-	Mask     *secrets.Mask       // is told every secret; may be nil
-	Exclude  []string            // folders below the roots that are none of the rules, such as the program's data
-	Lists    map[string][]string // values that replace those of lists that the files have, by name: for rule tests
+	Roots     []string // rules folders or single files; problems name files as they are named here
+	Registry  *actions.Registry
+	Env       actions.Env // lent to actions; its ReadFile is made for each rules file
+	Permit    Permit
+	Mask      *secrets.Mask   // is told every secret; may be nil
+	Exclude   []string        // folders below the roots that are none of the rules, such as the program's data
+	OpenLists map[string]bool // the lists whose values WithLists may replace: for rule tests
 }
 
 // Load reads everything below the roots and compiles it. What did not change since prev (which may be nil) is taken over from it.
@@ -121,7 +121,7 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 		files = append(files, f)
 	}
 	set, inputs, err := compile(files, Options{
-		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, Lists: l.Lists,
+		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, OpenLists: l.OpenLists,
 		reader: s.reader, broken: broken.String(),
 	})
 	if err != nil || len(problems) > 0 {

@@ -26,9 +26,6 @@ type search struct {
 //
 // What it gives is what evaluating every rule in turn would give, failures included.
 func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
-	if rs.index == nil {
-		return rs.matchInTurn(dst, cb, pair)
-	}
 	look, _, _ := rs.index.Needs()
 	var texts pairindex.Texts
 	lang.FillTexts(&texts, cb, pair, look)
@@ -75,22 +72,6 @@ func (rs *RuleSet) decide(dst []Match, found *pairindex.Found, cb *callback.Call
 			if r.stops() {
 				return dst
 			}
-		}
-	}
-	return dst
-}
-
-// matchInTurn evaluates every rule: for a set of WithLists, which lives for a few pairs, an index would cost more than it saves.
-func (rs *RuleSet) matchInTurn(dst []Match, cb *callback.Callback, pair int) []Match {
-	var s search
-	s.set(cb, pair)
-	for _, r := range rs.active {
-		matched, err := r.condition.Eval(s.env)
-		if matched || err != nil {
-			dst = append(dst, Match{Rule: r, Err: err})
-		}
-		if matched && r.stops() {
-			break
 		}
 	}
 	return dst

@@ -42,48 +42,22 @@ func (l *Loader) Tests(ctx context.Context) ([]TestFile, error) {
 // HasList tells whether the set has a list of the name.
 func (rs *RuleSet) HasList(name string) bool { return rs.lists[name] != nil }
 
-// WithLists gives the set as it would be with other values in some lists, for rule tests: only the conditions that use one of
-// them are compiled anew. Its actions are those of rs, so it gives false where one of their templates uses such a list; Loader.Lists
-// serves then.
-func (rs *RuleSet) WithLists(values map[string][]string) (*RuleSet, bool) {
-	replaced := func(name string) bool { _, ok := values[name]; return ok }
-	for _, inst := range rs.instances {
-		if slices.ContainsFunc(inst.Lists(), replaced) {
-			return nil, false
+// WithLists calls f while the lists of these names, all of them among Loader.OpenLists, have other values. Nobody else may use the set
+// meanwhile: it is for rule tests.
+func (rs *RuleSet) WithLists(values map[string][]string, f func()) {
+	before := map[*lang.List]lang.List{}
+	for name, v := range values {
+		if l := rs.lists[name]; l != nil {
+			before[l.List] = *l.List
+			l.Replace(lang.NewList(v))
 		}
 	}
-	next := &RuleSet{
-		Hash: rs.Hash, LoadedAt: rs.LoadedAt, Warnings: rs.Warnings, Rules: slices.Clone(rs.Rules), byName: maps.Clone(rs.byName),
-		instances: rs.instances, actions: rs.actions, inputs: rs.inputs, lists: maps.Clone(rs.lists),
-	}
-	for name := range values {
-		if rs.lists[name] != nil {
-			next.lists[name] = &list{List: lang.NewList(values[name]), sum: sumOf(values[name])}
+	defer func() {
+		for l, was := range before {
+			l.Replace(&was)
 		}
-	}
-	scope := &lang.Scope{Lists: map[string]*lang.List{}} // of the lists that count: a scope of thousands takes its time
-	for _, r := range rs.Rules {
-		if used := r.condition.Lists(); slices.ContainsFunc(used, replaced) {
-			for _, name := range used {
-				scope.Lists[name] = next.lists[name].List
-			}
-		}
-	}
-	for i, r := range next.Rules {
-		if slices.ContainsFunc(r.condition.Lists(), replaced) {
-			changed := *r
-			var errs []*lang.Error
-			if changed.condition, errs = lang.CompileCondition(r.Condition, scope); len(errs) > 0 {
-				return nil, false // no values of a list can do that
-			}
-			r = &changed
-			next.Rules[i], next.byName[r.Name] = r, r
-		}
-		if r.Enabled {
-			next.active = append(next.active, r)
-		}
-	}
-	return next, true
+	}()
+	f()
 }
 
 // Distance tells how far the rule's condition is from matching the pair: how many of its comparisons would have to come out

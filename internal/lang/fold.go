@@ -25,7 +25,8 @@ func (f *folding) node(p *ast.Node) bool {
 	var within []*ast.Node
 	switch n := (*p).(type) {
 	case *ast.IdentifierNode:
-		return f.lists[n.Value] != nil
+		list := f.lists[n.Value]
+		return list != nil && !list.open
 	case *ast.UnaryNode:
 		within = []*ast.Node{&n.Node}
 	case *ast.BinaryNode:

@@ -7,13 +7,14 @@ import (
 	"slices"
 )
 
-// List is an immutable named set of strings. It is as small as its text and some 16 bytes a value: the values lie one after the
+// List is a named set of strings, immutable unless it was opened. It is as small as its text and some 16 bytes a value: the values lie one after the
 // other in one block, each behind its length, and a table of hashes says where.
 type List struct {
 	text  []byte
 	slots []uint64 // high bits of the hash, place in text + 1
 	count int
 	seed  maphash.Seed
+	open  bool // see Opened
 }
 
 // placeBits of a slot are the place, which bounds a list at a terabyte.
@@ -112,8 +113,26 @@ func (l *List) Has(s string) bool {
 	return found
 }
 
-// Len is the number of distinct values.
-func (l *List) Len() int { return l.count }
+// Opened gives a list of the same values for Replace: what is compiled with it relies on none of them.
+func (l *List) Opened() *List {
+	open := *l
+	open.open = true
+	return &open
+}
+
+// Replace gives an opened list the values of another in the place of its own. Nobody may use the list meanwhile.
+func (l *List) Replace(other *List) {
+	*l = *other
+	l.open = true
+}
+
+// Len is the number of distinct values; of an opened list, as many as it might have.
+func (l *List) Len() int {
+	if l.open {
+		return 1 << 30
+	}
+	return l.count
+}
 
 // All gives the values in the order in which they came first.
 func (l *List) All(yield func(string) bool) {

@@ -1,10 +1,10 @@
 package ruletest
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aftermath-rules/aftermath/actions"
@@ -12,59 +12,64 @@ import (
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
-// BenchmarkThousandFiles loads 1,000 rules files and runs the tests beside them, half of which replace a list: what test does.
+// BenchmarkThousandFiles loads 1,000 rules files of ten rules and runs the ten tests beside each, half of which put other values
+// into a list that all rules use: what test does.
 func BenchmarkThousandFiles(b *testing.B) {
-	const files = 1000
+	const files, each = 1000, 10
 	dir := b.TempDir()
+	write(b, dir, "a.yaml", "lists: {vips: [a, b]}\n")
 	for i := range files {
-		write(b, dir, fmt.Sprintf("r%d.yaml", i), fmt.Sprintf(`lists: {vips%[1]d: [a%[1]d, b%[1]d]}
-rules:
-  - name: rule-%[1]d
-    condition: From_Account in vips%[1]d && OptPlatform != "RESTAPI"
-    actions: [{type: log, message: "VIP {{ From_Account }}"}]
-`, i))
-		write(b, dir, fmt.Sprintf("r%d_test.yaml", i), fmt.Sprintf(`tests:
-  - name: replaced
-    callback: {PairList: [{From_Account: z, To_Account: bob}]}
-    lists: {vips%[1]d: [z]}
-    matches: [{rule: rule-%[1]d, render: {log.message: VIP z}}]
-  - name: as it is
-    callback: {PairList: [{From_Account: a%[1]d, To_Account: bob}]}
-    matches: [{rule: rule-%[1]d}]
-`, i))
+		var rulesText, testsText strings.Builder
+		rulesText.WriteString("rules:\n")
+		testsText.WriteString("tests:\n")
+		for j := range each {
+			fmt.Fprintf(&rulesText, "  - name: r%[1]d-%[2]d\n    condition: From_Account in vips && To_Account == \"u%[1]d_%[2]d\"\n"+
+				"    actions: [{type: log, message: \"VIP {{ From_Account }}\"}]\n", i, j)
+			who, lists := "a", ""
+			if j%2 == 0 {
+				who, lists = "z", "lists: {vips: [z]}, "
+			}
+			fmt.Fprintf(&testsText, "  - {name: t%[1]d-%[2]d, %[4]scallback: {PairList: [{From_Account: %[3]s, To_Account: u%[1]d_%[2]d}]},\n"+
+				"     matches: [{rule: r%[1]d-%[2]d, render: {log.message: VIP %[3]s}}]}\n", i, j, who, lists)
+		}
+		write(b, dir, fmt.Sprintf("r%d.yaml", i), rulesText.String())
+		write(b, dir, fmt.Sprintf("r%d_test.yaml", i), testsText.String())
 	}
 	reg := registry(b)
 	for b.Loop() {
-		loader := &rules.Loader{Roots: []string{dir}, Registry: reg}
-		set, err := loader.Load(b.Context(), nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		tests, err := loader.Tests(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		runner := &Runner{Set: set, Load: func(context.Context, map[string][]string) (*rules.RuleSet, error) { return nil, os.ErrInvalid }}
-		passed := 0
-		for _, f := range tests {
-			parsed, err := Parse(f.Name, f.Data)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for _, t := range parsed {
-				res, err := runner.Run(b.Context(), t)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if res.Passed {
-					passed++
-				}
-			}
-		}
-		if passed != 2*files {
+		if passed := passed(b, &rules.Loader{Roots: []string{dir}, Registry: reg}); passed != files*each {
 			b.Fatalf("%d tests passed", passed)
 		}
 	}
+}
+
+// passed runs all tests that the loader finds and counts those that pass.
+func passed(t testing.TB, loader *rules.Loader) int {
+	t.Helper()
+	files, err := loader.Tests(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []*Test
+	for _, f := range files {
+		parsed, err := Parse(f.Name, f.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, parsed...)
+	}
+	loader.OpenLists = Lists(tests)
+	set, err := loader.Load(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, passed := &Runner{Set: set}, 0
+	for _, t := range tests {
+		if runner.Run(t).Passed {
+			passed++
+		}
+	}
+	return passed
 }
 
 func registry(t testing.TB) *actions.Registry {

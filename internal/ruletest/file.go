@@ -26,6 +26,17 @@ type Test struct {
 	Want         []Want
 }
 
+// Lists names the lists into which the tests put values of their own.
+func Lists(tests []*Test) map[string]bool {
+	names := map[string]bool{}
+	for _, t := range tests {
+		for name := range t.Lists {
+			names[name] = true
+		}
+	}
+	return names
+}
+
 // Want is a rule that a test expects to match.
 type Want struct {
 	Rule    string

@@ -1,12 +1,12 @@
 package ruletest
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/callback"
@@ -20,6 +20,7 @@ type Result struct {
 	Why    string   // one sentence, of a test that failed
 	Rows   []Row    // expected and got side by side, of a test that failed
 	Notes  []string // what helps to understand it: a condition that failed, a rule that is disabled
+	Took   time.Duration
 }
 
 // Row is a line of what was expected beside what there was; "" where there is nothing.
@@ -28,37 +29,33 @@ type Row struct {
 	Same          bool
 }
 
-// Runner runs tests against a rule set and notes which rules they matched. It is for one goroutine at a time.
+// Runner runs tests against a rule set, whose Loader.OpenLists are those of the tests, and notes which rules they matched. It is for one
+// goroutine at a time.
 type Runner struct {
 	Set *rules.RuleSet
-	// Load makes the set with other values in some lists, for tests whose lists stand in templates.
-	Load func(ctx context.Context, lists map[string][]string) (*rules.RuleSet, error)
 
 	matched map[string]bool
 }
 
-// Run runs one test. An error is no failure of the test, but of Load or the context.
-func (r *Runner) Run(ctx context.Context, t *Test) (Result, error) {
-	if err := ctx.Err(); err != nil {
-		return Result{}, err
-	}
+// Run runs one test.
+func (r *Runner) Run(t *Test) Result {
+	start := time.Now()
 	res := Result{Test: t}
-	if res.Why = r.unknown(t); res.Why != "" {
-		return res, nil
+	if res.Why = r.unknown(t); res.Why == "" {
+		r.Set.WithLists(t.Lists, func() { r.compare(&res) })
 	}
-	set, err := r.with(ctx, t.Lists)
-	if err != nil {
-		return Result{}, err
-	}
-	got, notes := r.match(set, t.Callback)
-	c := &comparison{set: set, cb: t.Callback}
+	res.Took = time.Since(start)
+	return res
+}
+
+func (r *Runner) compare(res *Result) {
+	t := res.Test
+	got, notes := r.match(t.Callback)
+	c := &comparison{set: r.Set, cb: t.Callback}
 	c.matches(t.Want, got)
-	if c.failed == 0 {
-		res.Passed = true
-		return res, nil
+	if res.Passed = c.failed == 0; !res.Passed {
+		res.Why, res.Rows, res.Notes = c.why, c.rows, append(notes, notesOf(r.Set, t.Want, got)...)
 	}
-	res.Why, res.Rows, res.Notes = c.why, c.rows, append(notes, notesOf(set, t.Want, got)...)
-	return res, nil
 }
 
 // unknown tells of rules and lists that the test names and that do not exist.
@@ -77,27 +74,16 @@ func (r *Runner) unknown(t *Test) string {
 	return strings.Join(slices.Compact(all), "; ")
 }
 
-// with gives the set with the values that a test puts into lists.
-func (r *Runner) with(ctx context.Context, lists map[string][]string) (*rules.RuleSet, error) {
-	if len(lists) == 0 {
-		return r.Set, nil
-	}
-	if set, ok := r.Set.WithLists(lists); ok {
-		return set, nil
-	}
-	return r.Load(ctx, lists)
-}
-
 // match is a rule that matched a pair.
 type match struct {
 	pair int
 	rule *rules.Rule
 }
 
-func (r *Runner) match(set *rules.RuleSet, cb *callback.Callback) (got []match, notes []string) {
+func (r *Runner) match(cb *callback.Callback) (got []match, notes []string) {
 	var found []rules.Match
 	for pair := range cb.Pairs {
-		found = set.Match(found[:0], cb, pair)
+		found = r.Set.Match(found[:0], cb, pair)
 		for _, m := range found {
 			if m.Err != nil {
 				notes = append(notes, fmt.Sprintf("the condition of %s failed on pair %d: %v", m.Rule.Name, pair, m.Err))
