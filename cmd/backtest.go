@@ -31,9 +31,12 @@ func newBacktestCommand(reg *actions.Registry) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backtest [flags] RULES...",
 		Short: "Run stored callbacks through other rules and say what would change",
-		Long: `backtest takes the callbacks that a running serve has in its journal, or those of a file (--packets: JSON lines of query, packet
-and at), runs them through the rules of the configuration and through RULES (files or folders), and tells rule by rule what fired
-before, what would fire now, and examples of each difference. It runs no action and needs no secret but the admin token.
+		Long: `backtest takes the callbacks that a running serve has in its journal, or those of a file, runs them through the rules of the
+configuration, as they are on disk, and through RULES (files or folders), and tells rule by rule what the first fire for (before),
+what the second would (now), and examples of each difference. It runs no action and needs no secret but the admin token.
+
+A file of packets has JSON lines {query, packet, at}, which GET /api/v1/callbacks gives with Accept: application/x-ndjson. Packets
+alone and pages of that address do too.
 
 A change is a pair that a rule gains or loses, or a rule that fires and has other actions. That an action itself was edited is
 none. With --fail-on-change any change is exit code 1.`,
@@ -77,7 +80,7 @@ func (o *backtestOptions) run(cmd *cobra.Command, reg *actions.Registry, roots [
 	if err != nil {
 		return err
 	}
-	b := &backtester{run: backtest.New(before, now), since: since, warn: cmd.ErrOrStderr(), step: spinner(cmd.ErrOrStderr())}
+	b := &backtester{run: backtest.New(before, now), since: since, now: time.Now(), warn: cmd.ErrOrStderr(), step: spinner(cmd.ErrOrStderr())}
 	start := time.Now()
 	if err := o.feed(cmd, b, before.Hash); err != nil {
 		return err
@@ -85,6 +88,8 @@ func (o *backtestOptions) run(cmd *cobra.Command, reg *actions.Registry, roots [
 	b.step(-1)
 	b.took = time.Since(start)
 	report := b.report()
+	report.Before = backtestSide{[]string{cfg.Rules}, before.Hash, len(before.Rules)}
+	report.Now = backtestSide{roots, now.Hash, len(now.Rules)}
 	if o.json {
 		err = writeJSON(cmd.OutOrStdout(), report)
 	} else {
@@ -127,12 +132,25 @@ func (o *backtestOptions) feed(cmd *cobra.Command, b *backtester, running string
 
 // backtestReport is what a backtest came to.
 type backtestReport struct {
+	Before    backtestSide    `json:"before"`
+	Now       backtestSide    `json:"now"`
 	Callbacks uint64          `json:"callbacks"`
 	Pairs     uint64          `json:"pairs"`
 	Skipped   uint64          `json:"skipped"` // stored packets that are no friend-delete packets
 	Changed   int             `json:"changed"` // rules
 	TookMS    int64           `json:"took_ms"`
 	Rules     []backtest.Rule `json:"rules"`
+}
+
+// backtestSide is one of the two rule sets that are compared.
+type backtestSide struct {
+	Paths   []string `json:"paths"`
+	RuleSet string   `json:"rule_set"`
+	Rules   int      `json:"rules"`
+}
+
+func (s *backtestSide) String() string {
+	return fmt.Sprintf("%s of %s, set %s", plural(s.Rules, "rule"), visible(strings.Join(s.Paths, ", ")), s.RuleSet)
 }
 
 func (b *backtester) report() *backtestReport {
@@ -150,9 +168,9 @@ var trailing = regexp.MustCompile(` +\n`)
 
 // text prints the rules that fired or changed, and examples of each difference.
 func (r *backtestReport) text(p paint) string {
-	var b strings.Builder
+	var b, rows strings.Builder
 	quiet := 0
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RULE\tBEFORE\tNOW\tGAINED\tLOST\tREMARKS")
 	for i := range r.Rules {
 		rule := &r.Rules[i]
@@ -162,11 +180,10 @@ func (r *backtestReport) text(p paint) string {
 		}
 		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\n", rule.Rule, rule.Before, rule.Now, signed("+", rule.Gained), signed("-", rule.Lost), remarks(rule))
 	}
+	fmt.Fprintf(&b, "before  %s\nnow     %s\n\n", &r.Before, &r.Now)
 	if quiet < len(r.Rules) {
 		_ = table.Flush() // into memory
-		text := trailing.ReplaceAllString(b.String(), "\n")
-		b.Reset()
-		b.WriteString(text)
+		b.WriteString(trailing.ReplaceAllString(rows.String(), "\n"))
 	}
 	if quiet > 0 {
 		fmt.Fprintf(&b, "%s fired for no pair, then or now\n", plural(quiet, "rule"))

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,13 +155,17 @@ func idleRules(count int) []byte {
 	return text.Bytes()
 }
 
-// startServe runs serve with the rules and gives the address of its callback port.
-func startServe(b *testing.B, rules []byte) string {
+// startServe runs serve with the rules, and with more in its configuration, and gives the address of its callback port.
+func startServe(b *testing.B, rules []byte, more ...string) string {
 	b.Helper()
 	dir := b.TempDir()
+	admin := strings.Join(more, "")
+	if admin == "" {
+		admin = "admin: {listen: 127.0.0.1:0}\n"
+	}
 	for name, data := range map[string][]byte{
 		"rules.yaml":     rules,
-		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 127.0.0.1:0}\nrules: rules.yaml\nlog: {level: error}\n"),
+		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nrules: rules.yaml\nlog: {level: error}\n" + admin),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			b.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -24,7 +23,8 @@ import (
 type backtester struct {
 	run     *backtest.Run
 	since   time.Time
-	skipped uint64 // stored packets that are no friend-delete packets
+	now     time.Time // when what has no time arrives
+	skipped uint64    // stored packets that are no friend-delete packets
 	took    time.Duration
 	warn    io.Writer
 	step    func(pairs int)
@@ -44,10 +44,7 @@ func (b *backtester) add(s *storedCallback) {
 	b.step(len(cb.Pairs))
 }
 
-// journalPage is how many callbacks are asked for at once.
-const journalPage = 1000
-
-// fromJournal reads the callbacks that a serve keeps, newest first. What arrives meanwhile is not among them.
+// fromJournal reads the callbacks that a serve keeps, oldest first, without repeats.
 func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client, disk string) error {
 	var status struct {
 		Rules struct {
@@ -60,127 +57,180 @@ func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client
 		return err
 	}
 	if running := status.Rules.Running.Hash; running != "" && running != disk {
-		fmt.Fprintf(b.warn, "note: serve runs the rule set %s, and the configuration's rules on disk, %s, stand for it here\n", visible(running), disk)
+		fmt.Fprintf(b.warn, "note: serve runs the rule set %s; what the configuration has on disk, %s, counts as before\n", visible(running), disk)
 	}
-	query := url.Values{"status": {"stored"}, "since": {b.since.UTC().Format(time.RFC3339Nano)}, "limit": {strconv.Itoa(journalPage)}}
-	for {
-		var page struct {
-			Callbacks []storedCallback `json:"callbacks"`
-			Next      string           `json:"next"`
-		}
-		if err := client.Get(ctx, "callbacks", query, &page); err != nil {
-			return err
-		}
-		for i := range page.Callbacks {
-			b.add(&page.Callbacks[i])
-		}
-		if page.Next == "" || page.Next == query.Get("cursor") {
-			return nil
-		}
-		query.Set("cursor", page.Next) // of a page that may be empty, where much was searched for it
+	lines, err := client.Lines(ctx, "callbacks", url.Values{"since": {b.since.UTC().Format(time.RFC3339Nano)}})
+	if err != nil {
+		return err
 	}
+	defer lines.Close()
+	in := newStoredReader(lines)
+	if err := b.readAll(ctx, in); err != nil {
+		return fmt.Errorf("the admin port ended before it was through: try again: %w", err)
+	}
+	return nil
 }
 
-// fromFile reads JSON lines.
+// fromFile reads a file of packets, or - for standard input.
 func (b *backtester) fromFile(ctx context.Context, stdin io.Reader, name string) error {
-	in := stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
 			return fileError("the file of packets", name, err)
 		}
 		defer f.Close()
-		in = f
+		stdin = f
 	}
-	lines := bufio.NewReaderSize(in, 1<<20)
-	now := time.Now()
-	for n := 1; ; n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		line, whole, err := readLine(lines)
-		if err != nil {
-			return fileError("the file of packets", name, err)
-		}
-		if !whole && len(line) == 0 {
-			return b.checkSome(name)
-		}
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		s, err := decodeLine(line, now)
-		switch {
-		case err != nil && !whole:
-			fmt.Fprintf(b.warn, "note: the last line of %s is half-written and left out\n", visible(name))
-			return b.checkSome(name)
-		case err != nil:
-			return failuref("%s:%d: this is no line {query, packet, at} of JSON: %s", visible(name), n, visible(err.Error()))
-		}
-		b.add(s)
+	in := newStoredReader(stdin)
+	err := b.readAll(ctx, in)
+	var form *formError
+	var read *os.PathError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, io.ErrUnexpectedEOF) && b.run.Callbacks > 0: // it is being written
+		fmt.Fprintf(b.warn, "note: the last line of %s is half-written and left out\n", visible(name))
+	case errors.As(err, &form):
+		return failuref("%s:%d: %w", visible(name), in.line(0), form)
+	case errors.As(err, &read):
+		return fileError("the file of packets", name, err)
+	case err != nil:
+		return failuref("%s:%d: this is no JSON: %s", visible(name), in.brokenAt(err), visible(err.Error()))
 	}
-}
-
-// checkSome refuses a file that holds no friend-delete packet at all: it is another file than was meant.
-func (b *backtester) checkSome(name string) error {
 	if b.run.Callbacks == 0 && b.skipped > 0 {
 		return failuref("no line of %s holds a friend-delete packet: is it the file that you mean?", visible(name))
 	}
 	return nil
 }
 
-// readLine gives the next line without its end; whole is false for a last one that has none. The line is good until the next call.
-func readLine(r *bufio.Reader) (line []byte, whole bool, err error) {
-	line, err = r.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		long := bytes.Clone(line)
-		for errors.Is(err, bufio.ErrBufferFull) && len(long) <= maxPacket {
-			line, err = r.ReadSlice('\n')
-			long = append(long, line...)
+// readAll runs all that in has.
+func (b *backtester) readAll(ctx context.Context, in *storedReader) error {
+	var v storedValue
+	for n := 1; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
 		}
-		line = long
-		if len(line) > maxPacket {
-			return nil, false, errors.New("a line is longer than 64 MiB")
+		err := in.next(&v)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = b.value(&v)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if errors.Is(err, io.EOF) {
-		return line, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	return line[:len(line)-1], true, nil
 }
 
-// decodeLine reads a line. Without a time the callback arrives now.
-func decodeLine(line []byte, now time.Time) (*storedCallback, error) {
-	var in struct {
-		ID     string         `json:"id"`
-		At     string         `json:"at"`
-		Query  string         `json:"query"`
-		Packet jsontext.Value `json:"packet"`
-	}
-	// Repeated names within the packet are found when it is parsed.
-	if err := json.Unmarshal(line, &in, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, err
-	}
-	s := &storedCallback{ID: in.ID, At: now, Query: in.Query}
-	if in.At != "" {
-		var err error
-		if s.At, err = time.Parse(time.RFC3339Nano, in.At); err != nil {
-			return nil, fmt.Errorf("at: %q is no time such as 2026-11-22T08:00:00Z", in.At)
+// storedValue is a callback as it is stored, a packet alone, or a page of the admin API, which has many.
+type storedValue struct {
+	ID     string         `json:"id"`
+	At     string         `json:"at"`
+	Query  string         `json:"query"`
+	Packet jsontext.Value `json:"packet"`
+	Error  string         `json:"error"`
+
+	CallbackCommand jsontext.Value `json:"CallbackCommand"`
+	PairList        jsontext.Value `json:"PairList"`
+
+	Callbacks []storedValue `json:"callbacks"`
+}
+
+// formError says that a value is JSON and no callback.
+type formError struct{ why string }
+
+func (e *formError) Error() string {
+	return "this is neither {query, packet, at} nor a packet: " + e.why
+}
+
+// value runs what one value has. It keeps nothing of it.
+func (b *backtester) value(v *storedValue) error {
+	s := storedCallback{ID: v.ID, At: b.now, Query: v.Query}
+	switch {
+	case v.Callbacks != nil:
+		for i := range v.Callbacks {
+			if err := b.value(&v.Callbacks[i]); err != nil {
+				return err
+			}
 		}
-	}
-	switch in.Packet.Kind() {
-	case 0:
-		return nil, errors.New("packet is missing")
-	case '"':
-		var text string
-		if err := json.Unmarshal(in.Packet, &text); err != nil {
-			return nil, err
-		}
-		s.Packet = explain.Packet(text)
+		return nil
+	case len(v.Packet) > 0 && v.Packet.Kind() == '"': // it is no JSON in itself
+		s.Packet, _ = jsontext.AppendUnquote(nil, v.Packet) // what is no UTF-8 is replaced
+	case len(v.Packet) > 0:
+		s.Packet = explain.Packet(v.Packet)
+	case len(v.PairList) > 0 && len(v.CallbackCommand) > 0:
+		s.Packet = fmt.Appendf(nil, `{"CallbackCommand":%s,"PairList":%s}`, v.CallbackCommand, v.PairList)
+	case v.Error != "":
+		fmt.Fprintf(b.warn, "note: a part of the journal is left out: %s\n", visible(v.Error))
+		return nil
 	default:
-		s.Packet = explain.Packet(in.Packet)
+		return &formError{"packet is missing"}
 	}
-	return s, nil
+	if v.At != "" {
+		var err error
+		if s.At, err = time.Parse(time.RFC3339Nano, v.At); err != nil {
+			return &formError{fmt.Sprintf("at: %q is no time such as 2026-11-22T08:00:00Z", v.At)}
+		}
+	}
+	b.add(&s)
+	return nil
+}
+
+// storedReader reads JSON values one after the other, and knows their lines.
+type storedReader struct {
+	dec   *jsontext.Decoder
+	lines *lineCounter
+}
+
+func newStoredReader(r io.Reader) *storedReader {
+	in := bufio.NewReaderSize(r, 256<<10)
+	if mark, err := in.Peek(3); err == nil && string(mark) == "\ufeff" {
+		_, _ = in.Discard(3) // it has been read
+	}
+	lines := &lineCounter{r: in}
+	return &storedReader{jsontext.NewDecoder(lines, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)), lines}
+}
+
+// next reads the next value into v, whose memory is used again; io.EOF where there is none. Of lists it gives each value.
+func (s *storedReader) next(v *storedValue) error {
+	for kind := s.dec.PeekKind(); kind == '[' || kind == ']'; kind = s.dec.PeekKind() {
+		if _, err := s.dec.ReadToken(); err != nil {
+			return err
+		}
+	}
+	*v = storedValue{Packet: v.Packet[:0], CallbackCommand: v.CallbackCommand[:0], PairList: v.PairList[:0]}
+	err := json.UnmarshalDecode(s.dec, v)
+	var wrong *json.SemanticError
+	if errors.As(err, &wrong) {
+		return &formError{visible(err.Error())}
+	}
+	return err
+}
+
+// line is the line of what stands so many bytes behind the last value.
+func (s *storedReader) line(behind int64) int {
+	rest := s.dec.UnreadBuffer()
+	return 1 + s.lines.n - bytes.Count(rest[min(behind, int64(len(rest))):], []byte("\n"))
+}
+
+// brokenAt is the line in which a value is broken.
+func (s *storedReader) brokenAt(err error) int {
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return s.line(max(syntactic.ByteOffset-s.dec.InputOffset(), 0))
+	}
+	return s.line(0)
+}
+
+// lineCounter counts the line breaks of what is read through it.
+type lineCounter struct {
+	r io.Reader
+	n int
+}
+
+func (c *lineCounter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += bytes.Count(p[:n], []byte("\n"))
+	return n, err
 }

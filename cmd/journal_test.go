@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/actions/logentry"
@@ -16,8 +16,9 @@ import (
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
-// A line longer than the reader's buffer is read whole, and a last line without an end is told from the others.
-func TestReadLine(t *testing.T) {
+// What holds callbacks is read whatever its layout: stored ones, packets alone, pages of the admin API, long lines, a last line that
+// is being written.
+func TestStoredReader(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "packets.jsonl")
 	account := string(bytes.Repeat([]byte("x"), 3<<20))
@@ -33,6 +34,13 @@ func TestReadLine(t *testing.T) {
 		{"whole lines", line("a") + "\n\n" + line("b") + "\r\n", 2, false},
 		{"no end at the end", line("a") + "\n" + line("b"), 2, false},
 		{"half-written", line("a") + "\n" + line("b")[:50], 1, true},
+		{"a byte order mark", "\ufeff" + line("a"), 1, false},
+		{"a packet alone", "{\n  \"PairList\": [{\"To_Account\": \"b\", \"From_Account\": \"a\"}],\n  \"CallbackCommand\": \"Sns.CallbackFriendDelete\"\n}", 1, false},
+		{"a list", "[" + line("a") + ", " + line("b") + "]\n[]", 2, false},
+		{"a page", `{"callbacks":[` + line("a") + "," + line("b") + `],"next":""}` + "\n" + line("c"), 3, false},
+		{"an empty page", `{"callbacks":[],"next":""}`, 0, false},
+		{"a packet as text", `{"packet":"{\"CallbackCommand\":\"Sns.CallbackFriendDelete\",\"PairList\":[]}"}`, 1, false},
+		{"a part that could not be read", line("a") + "\n" + `{"error":"damaged"}` + "\n" + line("b"), 2, true},
 		{"long", line(account) + "\n" + line("b") + "\n", 2, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -46,6 +54,32 @@ func TestReadLine(t *testing.T) {
 			}
 			if b.run.Callbacks != tt.callbacks || b.skipped != 0 || warned.Len() > 0 != tt.warned {
 				t.Errorf("%d callbacks, %d skipped, warned %q", b.run.Callbacks, b.skipped, warned.String())
+			}
+		})
+	}
+}
+
+// What holds none is an error at its line.
+func TestStoredReaderRefuses(t *testing.T) {
+	const good = `{"packet":{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[]}}` + "\n"
+	file := filepath.Join(t.TempDir(), "p")
+	for _, tt := range []struct{ name, text, want string }{
+		{"another object", good + `{"name":"x"}`, ":2: this is neither {query, packet, at} nor a packet: packet is missing"},
+		{"another object at the end of a line", good + good + "{}\n" + good, ":3: this is neither"},
+		{"a text", good + "\n\nhello\n", ":4: this is no JSON"},
+		{"a value of another type", good + `{"packet":{},"query":7}` + "\n", ":2: this is neither"},
+		{"a bad time", `{"packet":{},"at":"noon"}`, `:1: this is neither {query, packet, at} nor a packet: at: "noon" is no time`},
+		{"half of the first", good[:40], ":1: this is no JSON"},
+		{"a number", "7", ":1: this is neither"},
+		{"a list that does not end", good + "[" + good, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := testBacktester(t, io.Discard).fromFile(t.Context(), nil, file)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), file+tt.want)) {
+				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
 	}
@@ -66,24 +100,4 @@ func testBacktester(t testing.TB, warn io.Writer) *backtester {
 		t.Fatal(err)
 	}
 	return &backtester{run: backtest.New(set, set), warn: warn, step: func(int) {}}
-}
-
-// BenchmarkBacktestFile reads a line of a file of packets and runs it through two sets of one rule: what reading alone costs.
-func BenchmarkBacktestFile(b *testing.B) {
-	line := []byte(`{"query":"SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&OptPlatform=iOS&ClientIP=10.0.0.7&RequestId=2ea4e023-2859-4512-b629-3089f77dff70",` +
-		`"packet":{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"211172","To_Account":"425214"}]},"at":"2026-11-22T08:00:00Z"}` + "\n")
-	bt := testBacktester(b, io.Discard)
-	const lines = 10_000
-	file := bytes.Repeat(line, lines)
-	path := filepath.Join(b.TempDir(), "packets.jsonl")
-	if err := os.WriteFile(path, file, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	start := time.Now()
-	for b.Loop() {
-		if err := bt.fromFile(b.Context(), nil, path); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(bt.run.Pairs)/time.Since(start).Seconds(), "pairs/s")
 }

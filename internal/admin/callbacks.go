@@ -102,8 +102,15 @@ func (a *api) callbacks(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.fail("status is stored or quarantined, not %.40q", status)
 	}
+	if wantsLines(r) && (p.text("status") == quarantined || p.text("cursor")+p.text("limit") != "") {
+		p.fail("as JSON lines all stored callbacks come at once: leave out status, cursor and limit")
+	}
 	if p.err != nil {
 		Error(w, http.StatusBadRequest, p.err.Error())
+		return
+	}
+	if wantsLines(r) {
+		a.export(w, r, q)
 		return
 	}
 	page, next, err := list(r.Context(), q)

@@ -278,7 +278,7 @@ const jsonLines = "application/x-ndjson"
 func startLong(w http.ResponseWriter, r *http.Request) *long {
 	// The request has been read: what follows is bounded by the work and the client's patience.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // where it can't be set the server has none
-	l := &long{w: w, lines: strings.Contains(r.Header.Get("Accept"), jsonLines)}
+	l := &long{w: w, lines: wantsLines(r)}
 	if l.lines {
 		h := w.Header()
 		h.Set("Content-Type", jsonLines)

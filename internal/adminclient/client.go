@@ -20,6 +20,7 @@ const (
 	timeout   = time.Minute // for one request
 	maxAnswer = 256 << 20
 	maxLine   = 1 << 20 // of progress, or an error
+	jsonLines = "application/x-ndjson"
 )
 
 // Client asks one admin port. It uses no proxy and follows no redirect, so that the token goes nowhere else.
@@ -65,9 +66,18 @@ func (c *Client) Delete(ctx context.Context, path string, into any) error {
 	return c.call(ctx, http.MethodDelete, path, nil, nil, into)
 }
 
+// Lines asks for a path below /api/v1/ whose answer is JSON lines, however many and however long they take. The caller closes it.
+func (c *Client) Lines(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	res, err := c.do(ctx, http.MethodGet, path, query, nil, jsonLines)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
 // PostLong is Post for work that reports its progress line by line, however long it takes. It gives the last line, the result.
 func (c *Client) PostLong(ctx context.Context, path string, body any, progress func(json.RawMessage)) (json.RawMessage, error) {
-	res, err := c.do(ctx, http.MethodPost, path, nil, body, "application/x-ndjson")
+	res, err := c.do(ctx, http.MethodPost, path, nil, body, jsonLines)
 	if err != nil {
 		return nil, err
 	}
