@@ -97,14 +97,15 @@ func runTests(ctx context.Context, reg *actions.Registry, path string, roots []s
 	}
 	runner := &ruletest.Runner{Set: set}
 	for _, t := range tests {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		if !filter.MatchString(t.Name) {
 			report.skipped++
 			continue
 		}
-		report.results = append(report.results, runner.Run(t))
+		res, err := runner.Run(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		report.results = append(report.results, res)
 	}
 	report.untested, report.rules = runner.Untested()
 	return report, nil

@@ -42,15 +42,19 @@ func (l *Loader) Tests(ctx context.Context) ([]TestFile, error) {
 // HasList tells whether the set has a list of the name.
 func (rs *RuleSet) HasList(name string) bool { return rs.lists[name] != nil }
 
-// WithLists calls f while the lists of these names, all of them among Loader.OpenLists, have other values. Nobody else may use the set
-// meanwhile: it is for rule tests.
-func (rs *RuleSet) WithLists(values map[string][]string, f func()) {
-	before := map[*lang.List]lang.List{}
-	for name, v := range values {
-		if l := rs.lists[name]; l != nil {
-			before[l.List] = *l.List
-			l.Replace(lang.NewList(v))
+// WithLists calls f while the lists of these names have other values, and tells whether it did: all of them must be among the
+// Loader's OpenLists. Nobody else may use the set meanwhile: it is for rule tests.
+func (rs *RuleSet) WithLists(values map[string][]string, f func()) bool {
+	before := make(map[*lang.List]lang.List, len(values))
+	for name := range values {
+		l := rs.lists[name]
+		if l == nil || !l.IsOpen() {
+			return false
 		}
+		before[l.List] = *l.List
+	}
+	for name, v := range values {
+		rs.lists[name].Replace(lang.NewList(v))
 	}
 	defer func() {
 		for l, was := range before {
@@ -58,6 +62,7 @@ func (rs *RuleSet) WithLists(values map[string][]string, f func()) {
 		}
 	}()
 	f()
+	return true
 }
 
 // Distance tells how far the rule's condition is from matching the pair: how many of its comparisons would have to come out

@@ -95,13 +95,14 @@ func (l *Live) Tests(ctx context.Context) ([]TestFile, error) {
 	return loader.Tests(ctx)
 }
 
-// LoadWith loads what is on disk as it would be with other values in some lists, for rule tests. Its actions can only be rendered.
-func (l *Live) LoadWith(ctx context.Context, lists map[string][]string) (*RuleSet, error) {
+// LoadOpen loads what is on disk so that WithLists may replace the values of the lists of these names, for rule tests. Its actions can
+// only be rendered.
+func (l *Live) LoadOpen(ctx context.Context, lists map[string]bool) (*RuleSet, error) {
 	loader, err := l.offline(ctx)
 	if err != nil {
 		return nil, err
 	}
-	loader.Lists = lists
+	loader.OpenLists = lists
 	return loader.Load(ctx, nil)
 }
 

@@ -120,6 +120,9 @@ func (l *List) Opened() *List {
 	return &open
 }
 
+// IsOpen tells whether the list was opened.
+func (l *List) IsOpen() bool { return l.open }
+
 // Replace gives an opened list the values of another in the place of its own. Nobody may use the list meanwhile.
 func (l *List) Replace(other *List) {
 	*l = *other

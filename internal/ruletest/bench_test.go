@@ -64,8 +64,12 @@ func passed(t testing.TB, loader *rules.Loader) int {
 		t.Fatal(err)
 	}
 	runner, passed := &Runner{Set: set}, 0
-	for _, t := range tests {
-		if runner.Run(t).Passed {
+	for _, test := range tests {
+		res, err := runner.Run(t.Context(), test)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Passed {
 			passed++
 		}
 	}

@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+	"github.com/aftermath-rules/aftermath/rules"
 )
 
 // A callback has what its test says, and defaults for the rest.
@@ -166,4 +168,42 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A set whose lists are not open is loaded again once, with those open that tests replace; the others run against the set itself.
+func TestRunnerOpensLists(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", `lists: {vips: [a], staff: [b]}
+rules: [{name: r, condition: From_Account in vips || From_Account in staff, actions: [{type: log, message: '{{ From_Account in vips }}'}]}]
+`)
+	load := func(open map[string]bool) *rules.RuleSet {
+		set, err := (&rules.Loader{Roots: []string{dir}, Registry: registry(t), OpenLists: open}).Load(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	tests, err := Parse("a_test.yaml", []byte(`tests:
+  - {name: as it is, callback: {PairList: [{From_Account: a, To_Account: x}]}, matches: [{rule: r, render: {log.message: "true"}}]}
+  - {name: replaced, lists: {vips: [z]}, callback: {PairList: [{From_Account: z, To_Account: x}]}, matches: [{rule: r, render: {log.message: "true"}}]}
+  - {name: emptied, lists: {vips: []}, callback: {PairList: [{From_Account: a, To_Account: x}]}, matches: []}
+  - {name: both, lists: {vips: [], staff: [y]}, callback: {PairList: [{From_Account: y, To_Account: x}]}, matches: [{rule: r, render: {log.message: "false"}}]}
+  - {name: as it was, callback: {PairList: [{From_Account: b, To_Account: x}]}, matches: [{rule: r}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := 0
+	runner := &Runner{Set: load(nil), Open: func(_ context.Context, lists map[string]bool) (*rules.RuleSet, error) {
+		loads++
+		return load(lists), nil
+	}}
+	for _, one := range tests {
+		if res, err := runner.Run(t.Context(), one); err != nil || !res.Passed {
+			t.Errorf("%s: %v, %s %v", one.Name, err, res.Why, res.Rows)
+		}
+	}
+	if loads != 2 {
+		t.Errorf("the rules were loaded %d times, for two sets of lists", loads)
+	}
 }

@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,32 +30,66 @@ type Row struct {
 	Same          bool
 }
 
-// Runner runs tests against a rule set, whose Loader.OpenLists are those of the tests, and notes which rules they matched. It is for one
-// goroutine at a time.
+// Runner runs tests against a rule set and notes which rules they matched. It is for one goroutine at a time.
 type Runner struct {
 	Set *rules.RuleSet
+	// Open loads the set with these lists open, for tests that replace their values. It is not asked where they are open in Set.
+	Open func(ctx context.Context, lists map[string]bool) (*rules.RuleSet, error)
 
+	open    *rules.RuleSet // what tests that replace lists run against
+	lists   map[string]bool
 	matched map[string]bool
 }
 
-// Run runs one test.
-func (r *Runner) Run(t *Test) Result {
+// Run runs one test. An error is no failure of the test, but of Open or the context.
+func (r *Runner) Run(ctx context.Context, t *Test) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
 	start := time.Now()
 	res := Result{Test: t}
 	if res.Why = r.unknown(t); res.Why == "" {
-		r.Set.WithLists(t.Lists, func() { r.compare(&res) })
+		if err := r.withLists(ctx, t.Lists, func(set *rules.RuleSet) { r.compare(set, &res) }); err != nil {
+			return Result{}, err
+		}
 	}
 	res.Took = time.Since(start)
-	return res
+	return res, nil
 }
 
-func (r *Runner) compare(res *Result) {
+// withLists calls f with the set, in which the lists have these values.
+func (r *Runner) withLists(ctx context.Context, values map[string][]string, f func(*rules.RuleSet)) error {
+	if len(values) == 0 {
+		f(r.Set)
+		return nil
+	}
+	if r.open == nil {
+		r.open, r.lists = r.Set, map[string]bool{}
+	}
+	if r.open.WithLists(values, func() { f(r.open) }) {
+		return nil
+	}
+	for name := range values {
+		r.lists[name] = true
+	}
+	set, err := r.Open(ctx, r.lists)
+	if err != nil {
+		return err
+	}
+	r.open = set
+	if !set.WithLists(values, func() { f(set) }) {
+		return fmt.Errorf("one of the lists %s is gone", strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+	}
+	return nil
+}
+
+func (r *Runner) compare(set *rules.RuleSet, res *Result) {
 	t := res.Test
-	got, notes := r.match(t.Callback)
-	c := &comparison{set: r.Set, cb: t.Callback}
+	got, notes := r.match(set, t.Callback)
+	c := &comparison{set: set, cb: t.Callback}
 	c.matches(t.Want, got)
 	if res.Passed = c.failed == 0; !res.Passed {
-		res.Why, res.Rows, res.Notes = c.why, c.rows, append(notes, notesOf(r.Set, t.Want, got)...)
+		res.Why, res.Rows, res.Notes = c.why, c.rows, append(notes, notesOf(set, t.Want, got)...)
 	}
 }
 
@@ -80,10 +115,10 @@ type match struct {
 	rule *rules.Rule
 }
 
-func (r *Runner) match(cb *callback.Callback) (got []match, notes []string) {
+func (r *Runner) match(set *rules.RuleSet, cb *callback.Callback) (got []match, notes []string) {
 	var found []rules.Match
 	for pair := range cb.Pairs {
-		found = r.Set.Match(found[:0], cb, pair)
+		found = set.Match(found[:0], cb, pair)
 		for _, m := range found {
 			if m.Err != nil {
 				notes = append(notes, fmt.Sprintf("the condition of %s failed on pair %d: %v", m.Rule.Name, pair, m.Err))
