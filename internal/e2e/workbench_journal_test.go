@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -22,6 +24,57 @@ func TestJournal(t *testing.T) {
 	if code != 0 || errs != "" || !strings.Contains(out, "3 callbacks, 3 pairs: 2 rules would change") || !strings.Contains(out, `lost    alice -> e\x1b[2J`) {
 		t.Errorf("backtest: exit %d\n%s%s", code, out, errs)
 	}
+	// Its lines, oldest first and without repeats, are a file for backtest.
+	const query = "SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&RequestId=once"
+	for range 2 {
+		if code, answer, err := s.Post(query, packet("again", "b")); code != 200 {
+			t.Fatal(code, answer, err)
+		}
+	}
+	s.Post("SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete", strings.ReplaceAll(packet("last", "b"), ",", ",\r\n "))
+	lines := func(more string) string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Admin+"/api/v1/callbacks"+more, nil)
+		must(t, err)
+		req.Header.Set("Accept", "application/x-ndjson")
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		must(t, err)
+		if resp.StatusCode != 200 {
+			return resp.Status + " " + string(text)
+		}
+		return string(text)
+	}
+	all := lines("")
+	write(t, dir, "journal.jsonl", all)
+	var order []string
+	for line := range strings.Lines(all) {
+		var stored struct {
+			Packet struct {
+				PairList []struct{ From_Account string }
+			}
+		}
+		must(t, json.Unmarshal([]byte(line), &stored))
+		order = append(order, stored.Packet.PairList[0].From_Account)
+	}
+	if got := strings.Join(order, " "); got != "alice 7 9 again last" {
+		t.Errorf("the journal's lines are of %s", got)
+	}
+	if got := lines("?account=9"); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"9"`) {
+		t.Errorf("of one account: %s", got)
+	}
+	if got := lines("?since=2999-01-01T00:00:00Z"); got != "" {
+		t.Errorf("since later: %s", got)
+	}
+	if got := lines("?limit=1"); !strings.HasPrefix(got, "400 ") {
+		t.Errorf("a limit: %s", got)
+	}
+	code, out, errs = aftermath(t, dir, nil, "backtest", "--packets", "journal.jsonl", "other")
+	if code != 0 || !strings.Contains(out, "5 callbacks, 5 pairs") {
+		t.Errorf("backtest of the lines: exit %d\n%s%s", code, out, errs)
+	}
+
 	_, body := s.Request("GET", "/api/v1/callbacks?account=9")
 	var page struct{ Callbacks []struct{ ID string } }
 	if err := json.Unmarshal(body, &page); err != nil || len(page.Callbacks) != 1 {
