@@ -62,7 +62,7 @@ func (a *api) ruleTests(w http.ResponseWriter, r *http.Request, run bool) {
 	out := ruleTests{Tests: []shownTest{}, Errors: []rules.Problem{}, RuleSet: set.Hash}
 	err := out.find(ctx, a.Page.Tests, rule.Name)
 	if err == nil && run {
-		err = out.run(ctx, &ruletest.Runner{Set: set, Load: a.Page.LoadWith})
+		err = out.run(ctx, &ruletest.Runner{Set: set, Open: a.Page.LoadOpen})
 	}
 	if err != nil {
 		Error(w, http.StatusServiceUnavailable, "the tests could not be run: "+firstLine(err))

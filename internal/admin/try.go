@@ -30,8 +30,8 @@ type Page struct {
 	Try func(ctx context.Context, name string, text []byte) (*rules.Trial, error)
 	// Tests reads the rule tests on disk.
 	Tests func(ctx context.Context) ([]rules.TestFile, error)
-	// LoadWith loads the rules on disk with other values in some lists, for tests that replace them.
-	LoadWith   func(ctx context.Context, lists map[string][]string) (*rules.RuleSet, error)
+	// LoadOpen loads the rules on disk with some lists open, for tests that replace their values.
+	LoadOpen   func(ctx context.Context, lists map[string]bool) (*rules.RuleSet, error)
 	Series     *Series
 	RuleSeries *RuleSeries
 }
