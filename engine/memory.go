@@ -63,7 +63,7 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 	d.copy = d.Parks
 	if cur := m.loose[id]; cur != nil {
 		switch {
-		case life(d.copy) > life(cur.copy): // cur has died, and is about to be recorded as dead
+		case Life(d.copy) > Life(cur.copy): // cur has died, and is about to be recorded as dead
 		case d.copy < cur.copy:
 			return drop, nil
 		case cur.next == 0, d.copy < cur.next:
@@ -76,7 +76,7 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 	}
 	m.loose[id] = d
 	if m.past != nil {
-		if letter := m.past.Dead[id]; letter != nil && life(letter.Parks) >= life(d.Parks) {
+		if letter := m.past.Dead[id]; letter != nil && Life(letter.Parks) >= Life(d.Parks) {
 			return inGrave, letter
 		}
 		if m.past.obeyed(d) {

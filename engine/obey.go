@@ -67,7 +67,7 @@ func (e *Engine) obey(ctx context.Context, d *delivery) {
 func (e *Engine) exhume(ctx context.Context, d *delivery) (taken, newer bool, err error) {
 	letter, err := e.Store.DeadLetter(ctx, d.Job.ID)
 	if err == nil {
-		if life(letter.Parks) >= life(d.Parks) {
+		if Life(letter.Parks) >= Life(d.Parks) {
 			return false, true, nil
 		}
 		err = e.Store.Exhume(ctx, letter)

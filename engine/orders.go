@@ -89,7 +89,7 @@ func (e *Engine) orderOne(ctx context.Context, what, delivery string) error {
 // orderFor gives the copy of a dead letter's delivery that carries an order.
 func orderFor(letter *DeadLetter, what string, now time.Time) Parked {
 	p := letter.Parked
-	p.Order, p.Due, p.Parks = what, now.UTC(), (life(p.Parks)+1)<<lifeBits
+	p.Order, p.Due, p.Parks = what, now.UTC(), (Life(p.Parks)+1)<<lifeBits
 	if what == OrderReplay {
 		// Its retry span begins now, or an action that is spared would bury it at once.
 		p.Attempt, p.First = 0, now.UTC()

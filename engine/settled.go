@@ -18,8 +18,8 @@ type Settled struct {
 // on, so that any of them is higher than any of the lives before.
 const lifeBits = 20
 
-// life is how many replays came before the copy of that number.
-func life(parks int) int { return parks >> lifeBits }
+// Life is how many replays came before the copy of that number.
+func Life(parks int) int { return parks >> lifeBits }
 
 // NewSettled makes one that knows nothing.
 func NewSettled() *Settled {
@@ -44,15 +44,15 @@ func (s *Settled) Add(ev *Event) {
 	raise(s.Parks, d.Delivery, d.Parks)
 	switch d.Outcome {
 	case OutcomeDone:
-		raise(s.Ends, d.Delivery, life(d.Parks)+1)
+		raise(s.Ends, d.Delivery, Life(d.Parks)+1)
 	case OutcomeDead:
-		raise(s.Ends, d.Delivery, life(d.Parks)+1)
-		raise(s.Deaths, d.Delivery, life(d.Parks)+1)
+		raise(s.Ends, d.Delivery, Life(d.Parks)+1)
+		raise(s.Deaths, d.Delivery, Life(d.Parks)+1)
 	case OutcomeReplayed:
-		raise(s.Left, d.Delivery, life(d.Parks))
+		raise(s.Left, d.Delivery, Life(d.Parks))
 	case OutcomeDiscarded:
-		raise(s.Left, d.Delivery, life(d.Parks))
-		raise(s.Ends, d.Delivery, life(d.Parks)+1)
+		raise(s.Left, d.Delivery, Life(d.Parks))
+		raise(s.Ends, d.Delivery, Life(d.Parks)+1)
 	}
 }
 
@@ -75,12 +75,12 @@ func (s *Settled) merge(o *Settled) {
 }
 
 // Ended tells whether the end of the copy's life is recorded.
-func (s *Settled) Ended(delivery string, parks int) bool { return s.Ends[delivery] > life(parks) }
+func (s *Settled) Ended(delivery string, parks int) bool { return s.Ends[delivery] > Life(parks) }
 
 // diedUnrecorded tells whether the copy's life has ended as a dead letter that was replayed or discarded since, without a record
 // of the death: the process ended between burying and recording.
 func (s *Settled) diedUnrecorded(delivery string, parks int) bool {
-	return max(s.Left[delivery], life(s.Parks[delivery])) > life(parks) && s.Deaths[delivery] <= life(parks)
+	return max(s.Left[delivery], Life(s.Parks[delivery])) > Life(parks) && s.Deaths[delivery] <= Life(parks)
 }
 
 // obeyed tells whether the order that a copy carries is recorded.
@@ -88,7 +88,7 @@ func (s *Settled) obeyed(d *delivery) bool {
 	if d.Order == OrderMake {
 		return s.Made[d.Job.ID]
 	}
-	return s.Left[d.Job.ID] >= life(d.Parks)
+	return s.Left[d.Job.ID] >= Life(d.Parks)
 }
 
 func raise(m map[string]int, id string, n int) {

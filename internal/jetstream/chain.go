@@ -49,6 +49,7 @@ func newChain(s *Store, stream, subject string, k kind, from markOf) *chain {
 func (c *chain) reached(last, ordinal uint64) {
 	c.last, c.ordinal, c.sure = last, ordinal, true
 	c.at.Store(&markOf{Seq: last, Ordinal: ordinal})
+	c.s.tail.reached(c.name, last, ordinal)
 }
 
 // store returns nil once the records of the draft are stored as one pack. It tries until ctx is over. The draft is its own until then.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,14 +28,15 @@ var ErrDiskFull = errors.New("the disk is full")
 
 // health is how the store is.
 type health struct {
-	mu      sync.Mutex
-	failing map[string]failure // by stream
-	free    uint64
-	low     bool
-	damage  string
-	journal journalState
-	healAt  time.Time // not before
-	rest    time.Duration
+	mu       sync.Mutex
+	failing  map[string]failure // by stream
+	free     uint64
+	low      bool
+	damage   string // found while it runs
+	repaired string // found at a start, and nobody has taken note of it
+	journal  journalState
+	healAt   time.Time // not before
+	rest     time.Duration
 }
 
 type failure struct {
@@ -117,10 +119,7 @@ func (s *Store) setFree(free uint64) {
 
 // damaged says loudly that something stored can't be read. It is skipped.
 func (s *Store) damaged(stream string, seq uint64, err error) {
-	s.log.Error("what is stored is damaged, and skipped", zap.String("stream", stream), zap.Uint64("message", seq), zap.Error(err))
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	s.health.damage = fmt.Sprintf("%s, message %d: %v", stream, seq, err)
+	s.suspect(stream, fmt.Errorf("message %d: %w", seq, err))
 }
 
 // because adds what the store suffers from.
@@ -202,7 +201,8 @@ func (s *Store) Status() engine.StoreStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	st.Warning = h.journal.warning
-	st.Packs, st.Bytes, st.Waiting, st.Damage, st.DiskFree = h.journal.packs, h.journal.bytes, h.journal.waiting, h.damage, h.free
+	st.Packs, st.Bytes, st.Waiting, st.DiskFree = h.journal.packs, h.journal.bytes, h.journal.waiting, h.free
+	st.Damage = strings.TrimSpace(h.damage + " " + h.repaired)
 	return st
 }
 

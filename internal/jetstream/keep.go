@@ -55,6 +55,7 @@ func (s *Store) keep() {
 		if now.Sub(marked) >= markEvery {
 			marked = now
 			s.report("write "+markFile, s.writeMark())
+			s.report("write "+tailFile, s.tail.sync())
 		}
 		if s.o.URL == "" && s.health.sick(now) {
 			s.heal()
@@ -109,6 +110,7 @@ func (p *partition) look(ctx context.Context, ss *session, sum *journalState) er
 	if err := errors.Join(infoErr, consErr); err != nil {
 		return err
 	}
+	p.s.handledTo(cons.AckFloor.Stream)
 	p.repeats.forget(cons.AckFloor.Stream)
 	p.packs.forget(cons.AckFloor.Stream)
 	sum.packs += info.State.Msgs
@@ -155,6 +157,9 @@ func (p *partition) purge(ctx context.Context) error {
 	if before = min(before, cons.AckFloor.Stream+1, last); before <= first {
 		return nil
 	}
+	if err := p.s.keepFrom(p.chain.name, before); err != nil {
+		return err
+	}
 	return ss.accept[p.number].Purge(ctx, jetstream.WithPurgeSequence(before))
 }
 
@@ -173,6 +178,9 @@ func (s *Store) purgeOutcomes(ctx context.Context) error {
 		lasts[m.subject] = m.seq
 		return nil
 	}); err != nil {
+		return err
+	}
+	if err := s.keepFrom(outcomesStream, before); err != nil {
 		return err
 	}
 	for subject, last := range lasts {

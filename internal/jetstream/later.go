@@ -115,7 +115,8 @@ func (s *Store) publishSome(ctx context.Context, msgs []*nats.Msg) error {
 	}
 	for _, f := range futures {
 		select {
-		case <-f.Ok():
+		case ack := <-f.Ok():
+			s.tail.reached(ack.Stream, ack.Sequence, 0)
 		case err := <-f.Err():
 			return err
 		case <-ctx.Done():

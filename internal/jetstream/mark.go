@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +26,11 @@ type mark struct {
 	Accept   markOf        `json:"accept"`
 	Others   []markOf      `json:"accept_others,omitempty"` // of the partitions after the first
 	Outcomes markOf        `json:"outcomes"`
+	// Of the embedded store: up to where every pack is handled (the server's own file of that has no checksum), and from where on
+	// messages are kept. Earlier releases wrote neither.
+	Floor *uint64 `json:"floor,omitempty"`
+	First firsts  `json:"first,omitzero"`
+	// Last in the file is "sum", the CRC-32C of the JSON without it. Files of earlier releases have none.
 }
 
 // markOf is how far one stream had come.
@@ -52,10 +59,27 @@ func (m *mark) least() map[string]uint64 {
 	return least
 }
 
+// firsts is a sequence number of each chain.
+type firsts struct {
+	Accept   uint64 `json:"accept"`
+	Outcomes uint64 `json:"outcomes"`
+}
+
+// first gives the first message of a chain that is kept; 0 where that is not known.
+func (m *mark) first(stream string) uint64 {
+	if stream == acceptStream {
+		return m.First.Accept
+	}
+	return m.First.Outcomes
+}
+
 const (
 	markFile    = "mark.json"
 	markVersion = 1
 )
+
+// errMarkDamaged says that the mark's bytes are not what was written.
+var errMarkDamaged = errors.New("its bytes were changed")
 
 func readMark(dir string) (*mark, error) {
 	path := filepath.Join(dir, markFile)
@@ -68,7 +92,13 @@ func readMark(dir string) (*mark, error) {
 	}
 	var m mark
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; take it away to start without knowing how far the streams had come", path, err)
+		return nil, fmt.Errorf("%s is damaged: %w (%w); take it away to start without knowing how far the streams had come", path, errMarkDamaged, err)
+	}
+	if i := bytes.LastIndex(b, []byte(markSum)); i >= 0 {
+		var last struct{ Sum uint32 }
+		if err := json.Unmarshal(b, &last); err != nil || last.Sum != markSumOf(b[:i]) {
+			return nil, fmt.Errorf("%s is damaged: %w; take it away to start without knowing how far the streams had come", path, errMarkDamaged)
+		}
 	}
 	if m.Version != markVersion {
 		return nil, fmt.Errorf("%s has version %d: %w", path, m.Version, errUnknownVersion)
@@ -76,12 +106,33 @@ func readMark(dir string) (*mark, error) {
 	return &m, nil
 }
 
+// readMarkOrSetAside is readMark for the embedded store, which can do without: a damaged one is renamed, and bad says so.
+func readMarkOrSetAside(o *Options) (m *mark, bad, err error) {
+	m, err = readMark(o.Dir)
+	if !errors.Is(err, errMarkDamaged) {
+		return m, nil, err
+	}
+	aside := fmt.Sprintf("%s.damaged-%s", markFile, o.Now().UTC().Format(folderTime))
+	if err := os.Rename(filepath.Join(o.Dir, markFile), filepath.Join(o.Dir, aside)); err != nil {
+		return nil, nil, err
+	}
+	return &mark{Version: markVersion}, fmt.Errorf("%s: %w; it is set aside as %s", markFile, errMarkDamaged, aside), nil
+}
+
+// markSum is where the checksum begins in the file.
+const markSum = `,"sum":`
+
+// markSumOf gives the checksum of a mark's JSON, whose closing brace is left out.
+func markSumOf(open []byte) uint32 { return crc32.Checksum(open, castagnoli()) }
+
 func (m *mark) write(dir string) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(dir, markFile), append(b, '\n'), 0o600)
+	b = b[:len(b)-1]
+	b = fmt.Appendf(b, "%s%d}\n", markSum, markSumOf(b))
+	return renameio.WriteFile(filepath.Join(dir, markFile), b, 0o600, renameio.WithTempDir(dir))
 }
 
 func (s *Store) writeMark() error {
@@ -94,6 +145,13 @@ func (s *Store) writeMark() error {
 		} else {
 			m.Others = append(m.Others, p.chain.position())
 		}
+	}
+	if first := s.first.Load(); first != nil {
+		m.First = *first
+	}
+	if s.floorOK.Load() {
+		floor := s.floor.Load()
+		m.Floor = &floor
 	}
 	return m.write(s.o.Dir)
 }

@@ -52,17 +52,25 @@ var ErrLocked = errors.New("another process has it open; stop that one, or give 
 // ErrRefused says that the cluster is there and does not let this node in, or that the data folder is not for a cluster.
 var ErrRefused = errors.New("refused")
 
-// DamageError says that what is stored is not whole, so that the store was not opened: nothing is built over it.
+// DamageError says that what is stored is not whole, and could not be made whole, so that the store was not opened: nothing is
+// built over it.
 type DamageError struct {
 	Dir    string // the data folder, or the cluster's URL
-	Stream string
+	Stream string // empty: more than one, or a file beside them
 	Reason string
 }
 
 // Error says what is wrong and what can be done.
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s: the stream %q is damaged: %s; aftermath does not start on it. Keep a copy of the whole folder and "+
-		"restore it from a backup, or move it aside to begin with an empty store", e.Dir, e.Stream, e.Reason)
+	return fmt.Sprintf("%s: the store is damaged: %s; aftermath does not start on it. Keep a copy of the whole folder and "+
+		"restore it from a backup, or move it aside to begin with an empty store", e.Dir, e.what())
+}
+
+func (e *DamageError) what() string {
+	if e.Stream == "" {
+		return e.Reason
+	}
+	return fmt.Sprintf("the stream %q: %s", e.Stream, e.Reason)
 }
 
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

@@ -29,7 +29,8 @@ func (p *partition) recall(ctx context.Context, ss *session, horizon time.Durati
 		return err
 	}
 	p.packs.old = info.State.LastSeq
-	if st := info.State; st.Msgs > 0 && st.Msgs != st.LastSeq-st.FirstSeq+1 {
+	// The files of the embedded store have been looked at already, with what is known to be gone.
+	if st := info.State; p.s.o.URL != "" && st.Msgs > 0 && st.Msgs != st.LastSeq-st.FirstSeq+1 {
 		return &badMessage{fmt.Errorf("%d of its messages between %d and %d are gone", st.LastSeq-st.FirstSeq+1-st.Msgs, st.FirstSeq, st.LastSeq)}
 	}
 	from, oldest, err := p.recallFrom(ctx, ss, cons.AckFloor.Stream, info.State.LastSeq, horizon)
@@ -41,7 +42,7 @@ func (p *partition) recall(ctx context.Context, ss *session, horizon time.Durati
 		return err
 	}
 	p.repeats = newRepeats(horizon, max(from, 1)-1)
-	check := journalCheck{next: max(from, info.State.FirstSeq), ordinals: make(map[string]uint64)}
+	check := p.newCheck(max(from, info.State.FirstSeq))
 	err = ss.scan(ctx, ss.accept[p.number], scanFrom{seq: from}, func(m *stored) error {
 		records, err := check.read(m)
 		if err != nil {
@@ -124,17 +125,24 @@ func (p *partition) recallFrom(
 // skew is how far the clocks of nodes and servers may lie apart.
 const skew = 10 * time.Second
 
-// journalCheck holds packs against each other: none may be missing between them.
+// journalCheck holds packs against each other: none may be missing between them, but for those that are known to be gone.
 type journalCheck struct {
 	next     uint64
 	ordinals map[string]uint64 // by subject, of the next pack
+	known    func(from, to uint64) bool
+}
+
+func (p *partition) newCheck(next uint64) *journalCheck {
+	return &journalCheck{next: next, ordinals: make(map[string]uint64), known: func(from, to uint64) bool {
+		return p.s.repairs.known(p.chain.name, from, to)
+	}}
 }
 
 // read decodes the next pack of the accept stream. An error about its bytes, or that something before it is gone, is a
 // *badMessage; in the latter case there are records nevertheless.
 func (c *journalCheck) read(m *stored) ([]engine.Record, error) {
-	hole := m.seq - c.next
-	if c.next == 0 {
+	hole, gone := m.seq-c.next, c.known(c.next, m.seq-1)
+	if c.next == 0 || gone {
 		hole = 0
 	}
 	c.next = m.seq + 1
@@ -147,7 +155,7 @@ func (c *journalCheck) read(m *stored) ([]engine.Record, error) {
 	if hole > 0 {
 		return records, &badMessage{fmt.Errorf("%d messages before message %d are gone", hole, m.seq)}
 	}
-	if known && p.ordinal != want {
+	if known && !gone && p.ordinal != want {
 		return records, &badMessage{fmt.Errorf("message %d begins at callback %d, but the one before it ended at %d", m.seq, p.ordinal, want)}
 	}
 	return records, nil
@@ -177,10 +185,10 @@ func (p *partition) catchUp(seq uint64) error {
 	ctx, cancel := context.WithTimeout(p.s.work, time.Minute)
 	defer cancel()
 	ss := p.s.session()
-	check := journalCheck{next: fed + 1, ordinals: make(map[string]uint64)}
+	check := p.newCheck(fed + 1)
 	err := ss.scan(ctx, ss.accept[p.number], scanFrom{seq: fed + 1}, func(m *stored) error {
 		if m.seq >= seq {
-			if check.next < seq {
+			if check.next < seq && !check.known(check.next, seq-1) {
 				p.s.damaged(p.chain.name, m.seq, fmt.Errorf("%d messages before it are gone", m.seq-check.next))
 			}
 			return errScanEnd
@@ -215,7 +223,7 @@ func (p *partition) journal(ctx context.Context, since time.Time) iter.Seq2[*eng
 		_, horizon := p.repeats.position()
 		seen := newRepeats(horizon, 0)
 		ss := p.s.session()
-		check := journalCheck{ordinals: make(map[string]uint64)}
+		check := p.newCheck(0)
 		stopped := false
 		err := ss.scan(ctx, ss.accept[p.number], scanFrom{since: since.Add(-horizon).UTC()}, func(m *stored) error {
 			records, err := check.read(m)

@@ -40,6 +40,14 @@ type Store struct {
 	stopRead context.CancelFunc
 	purgeNow chan struct{}
 
+	// Of the embedded store alone.
+	tail     *tail
+	repairs  *repairs
+	first    atomic.Pointer[firsts] // what is kept begins here
+	floor    atomic.Uint64          // every pack up to it is handled
+	floorOK  atomic.Bool            // floor says so
+	inspects sync.WaitGroup
+
 	health health
 }
 
@@ -74,14 +82,23 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
+	if s.o.URL == "" {
+		return s.openEmbedded(ctx)
+	}
 	m, err := readMark(s.o.Dir)
 	if err != nil {
 		return err
 	}
-	if s.o.URL != "" && m.Node == embeddedNode {
+	if m.Node == embeddedNode {
 		return fmt.Errorf("data folder %s: %w: it holds an embedded store. Give this node of a cluster a folder of its own (data), and let "+
 			"a process without nats finish what is in this one", s.o.Dir, ErrRefused)
 	}
+	s.repairs = &repairs{}
+	return s.openOn(ctx, m, nil)
+}
+
+// openOn opens the streams and starts the store on them; prepare, where there is one, comes before anything is read.
+func (s *Store) openOn(ctx context.Context, m *mark, prepare func(context.Context, *session) error) error {
 	if s.o.Node == "" {
 		if s.o.Node = m.Node; s.o.Node == "" {
 			s.o.Node = nuid.Next()
@@ -94,12 +111,19 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.sess.Store(ss)
+	s.parts = nil // of a first try that found damage
 	for n := range ss.streams {
 		s.parts = append(s.parts, newPartition(s, n, m.accepted(n), s.packs))
 	}
 	s.outcomesChain = newChain(s, outcomesStream, outcomesSubject, kindEvents, m.Outcomes)
 	s.bundles = newSource(s, laterStream, make(chan *engine.Bundle), func(ss *session) jetstream.Consumer { return ss.readBundles }, s.readBundle)
-	if err := s.recall(ctx, ss, max(s.o.Dedupe, m.Window)); err != nil {
+	if prepare != nil {
+		err = prepare(starting, ss)
+	}
+	if err == nil {
+		err = s.recall(ctx, ss, max(s.o.Dedupe, m.Window))
+	}
+	if err != nil {
 		ss.close()
 		return err
 	}
@@ -196,12 +220,19 @@ func (s *Store) Close(ctx context.Context) error {
 	s.keeper.Wait() // first, for it may start readers
 	s.stopRead()
 	s.readers.Wait()
+	s.inspects.Wait()
 	for _, p := range s.parts {
 		p.packs.release()
 	}
 	s.bundles.release()
 	ss := s.session()
 	err := ss.flush(ctx)
+	if err == nil {
+		s.lookAtFloor(ctx, ss)
+	}
+	if tailErr := s.tail.close(); err == nil {
+		err = tailErr
+	}
 	if markErr := s.writeMark(); err == nil {
 		err = markErr
 	}
