@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
@@ -78,18 +77,11 @@ func (p *plan) build(ctx context.Context) error {
 	staging := *p.o
 	staging.Dir = filepath.Join(p.o.Dir, mendingDir)
 	// The server makes the streams, for their configuration; their messages are put below them then.
-	s := &session{}
-	err := s.startServer(ctx, &staging)
-	if err == nil {
-		s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(apiDeadline))
-	}
-	if err == nil {
-		err = s.makeStreams(ctx, &staging)
-	}
-	s.close()
+	s, err := openSession(ctx, &staging)
 	if err != nil {
 		return err
 	}
+	s.close()
 	for _, name := range streamNames() {
 		dir := streamDir(&staging, name)
 		if err := p.buildStream(p.streams[name], dir); err != nil {
@@ -285,17 +277,23 @@ func (s *Store) suspect(stream string, err error) {
 }
 
 // forgetServerState takes away what the server keeps of consumers and schedules without a checksum: it makes it anew from the
-// messages, and where the reader stands is told to it.
+// messages, and where the readers stand is told to it. The description of a consumer that is damaged goes with it.
 func forgetServerState(o *Options, st *state) error {
 	for _, name := range streamNames() {
 		dir := streamDir(o, name)
 		if err := os.RemoveAll(filepath.Join(dir, "msgs", "sched.db")); err != nil {
 			return err
 		}
+		reader := filepath.Join(dir, "obs", readerName)
+		if err := metaSound(name+"/"+readerName, reader); err != nil {
+			if err := os.RemoveAll(reader); err != nil {
+				return err
+			}
+		}
 		if st.mark.Floor == nil && name == acceptStream {
 			continue // nothing else knows where the reader stands
 		}
-		if err := os.RemoveAll(filepath.Join(dir, "obs")); err != nil {
+		if err := os.RemoveAll(filepath.Join(reader, "o.dat")); err != nil {
 			return err
 		}
 	}
