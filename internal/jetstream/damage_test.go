@@ -62,9 +62,10 @@ func filled(t *testing.T, n int) string {
 		default:
 			totals.Done++
 		}
-		check(s.Append(ctx, []engine.Event{
+		_, err = s.Append(ctx, []engine.Event{
 			{Matched: &engine.Matched{Callback: id, Seq: p.Seq, Deliveries: []engine.Job{job}}}, {Ended: ended},
-		}, totals))
+		}, totals)
+		check(err)
 		p.Ack()
 	}
 	check(s.Quarantine(ctx, &engine.Quarantined{Query: "quarantined"}))
