@@ -221,6 +221,7 @@ func (p *plan) addLost() error {
 					return err
 				}
 				p.repair.DeadAnew++
+				p.repair.Dead = max(p.repair.Dead-1, 0)
 			}
 			delete(p.jobs, id)
 			continue

@@ -116,7 +116,7 @@ func (r *repair) gone() string {
 		n    int
 		what string
 	}{
-		{r.Parked, "parked deliveries' bundles"}, {r.Dead, "dead letters"}, {r.Quarantined, "quarantined packets"},
+		{r.Parked, "bundles of parked deliveries"}, {r.Dead, "dead letters"}, {r.Quarantined, "quarantined packets"},
 	} {
 		if c.n > 0 {
 			all = append(all, fmt.Sprintf("at most %d %s", c.n, c.what))

@@ -33,6 +33,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		f(w, req)
 		return
 	}
+	r.take(w, req)
+}
+
+// take notes the webhook and answers 200.
+func (r *receiver) take(w http.ResponseWriter, req *http.Request) {
 	var event struct {
 		Data struct {
 			From string `json:"From_Account"`
