@@ -62,6 +62,7 @@ type builder struct {
 	found    []posting // of parts
 	limits   map[uint8]*limits
 	expanded int
+	residual []uint32 // postings of rules that no atom serves
 }
 
 // key tells tables apart. Only tables of grams have a length, and only what no table holds is in a second one, or more.
@@ -183,7 +184,7 @@ func (b *builder) rule(i int, r Rule, c *cover) {
 		b.entry[i] = b.programs.add(r.Formula)
 	}
 	if c.all {
-		b.always = append(b.always, residual{value, b.entry[i]})
+		b.residual = append(b.residual, value)
 		return
 	}
 	for j := range c.atoms {
@@ -270,6 +271,7 @@ func (b *builder) set(a *Atom, value uint32) {
 // finish lays out what was collected.
 func (b *builder) finish() {
 	b.findGrams()
+	b.findOpenings()
 	for _, k := range slices.SortedFunc(maps.Keys(b.makers), key.compare) {
 		m := b.makers[k]
 		delete(b.makers, k)
@@ -301,9 +303,9 @@ func (b *builder) finish() {
 		}
 	}
 	b.steps, b.refs, b.known = trimmed(b.steps), trimmed(b.refs), nil
-	b.always = trimmed(b.always)
+	b.openings, b.always = trimmed(b.openings), trimmed(b.always)
 	b.Index.sets = trimmed(b.Index.sets)
-	b.more = len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
+	b.more = len(b.openings) > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
 }
 
 func ascending(ls []limit) (ks []int64, values []uint32) {

@@ -101,84 +101,27 @@ func (x *Index) Decide(dst []Hit, f *Found, ev *Event, s *Scratch) []Hit {
 	} else {
 		x.search(&Found{scratch: s}, &ev.Texts)
 	}
-	x.numbers(s, ev)
+	x.others(s, ev)
 	if len(s.candidates) > 1 {
 		s.order(len(x.entry))
 	}
-	found, always := s.candidates, x.always
-	for {
-		switch {
-		case len(found) == 0 && len(always) == 0:
-			return dst
-		case len(always) == 0 || len(found) > 0 && found[0] < always[0].posting:
-			v := found[0]
-			found = found[1:]
-			for len(found) > 0 && found[0]>>1 == v>>1 { // found by several atoms
-				v |= found[0]
-				found = found[1:]
-			}
-			var stop bool
-			if dst, stop = x.hit(dst, v, ev); stop {
-				return dst
-			}
-		default:
-			until := uint32(1<<32 - 1)
-			if len(found) > 0 {
-				until = found[0]
-			}
-			var n int
-			var stop bool
-			if dst, n, stop = x.residual(dst, always, until, ev); stop {
-				return dst
-			}
-			always = always[n:]
+	for found := s.candidates; len(found) > 0; {
+		v := found[0]
+		for found = found[1:]; len(found) > 0 && found[0]>>1 == v>>1; found = found[1:] { // found by several atoms
+			v |= found[0]
+		}
+		rule, verdict := v>>1, uint16(accept)
+		if v&1 == 0 {
+			verdict = x.run(x.entry[rule], ev)
+		}
+		if verdict != reject {
+			dst = append(dst, Hit{int(rule), verdict == accept})
+		}
+		if verdict == accept && x.stopsAt(rule) {
+			break
 		}
 	}
-}
-
-// residual looks at the rules that no atom serves, up to another. The first test of most decides, so it is done here.
-func (x *Index) residual(dst []Hit, always []residual, until uint32, ev *Event) (hits []Hit, n int, stop bool) {
-	for i, r := range always {
-		if r.posting >= until {
-			return dst, i, false
-		}
-		verdict := uint16(accept)
-		if r.posting&1 == 0 {
-			first := &x.steps[r.entry]
-			var holds bool
-			switch first.kind {
-			case NumberIs:
-				holds = ev.Numbers[first.field&(MaxNumbers-1)] == first.number
-			case Equal:
-				holds = ev.Texts[first.field&(MaxTexts-1)] == first.text
-			default:
-				goto run
-			}
-			if holds && first.yes == reject || !holds && first.no == reject {
-				continue
-			}
-		run:
-			if verdict = x.run(r.entry, ev); verdict == reject {
-				continue
-			}
-		}
-		dst = append(dst, Hit{int(r.posting >> 1), verdict == accept})
-		if verdict == accept && x.stopsAt(r.posting>>1) {
-			return dst, i, true
-		}
-	}
-	return dst, len(always), false
-}
-
-// hit appends the rule of a posting if its program does not reject it. stop tells that nothing after it counts.
-func (x *Index) hit(dst []Hit, v uint32, ev *Event) (hits []Hit, stop bool) {
-	verdict := uint16(accept)
-	if v&1 == 0 {
-		if verdict = x.run(x.entry[v>>1], ev); verdict == reject {
-			return dst, false
-		}
-	}
-	return append(dst, Hit{int(v >> 1), verdict == accept}), verdict == accept && x.stopsAt(v>>1)
+	return dst
 }
 
 func (x *Index) stopsAt(rule uint32) bool { return x.stops[rule/64]>>(rule%64)&1 != 0 }
@@ -350,8 +293,8 @@ func (x *Index) part(f *Found, n uint32, at int, text string) {
 	x.add(f, p.value)
 }
 
-// numbers adds the postings of all atoms of numbers that hold.
-func (x *Index) numbers(s *Scratch, ev *Event) {
+// others adds the postings of all atoms of numbers that hold, and of the rules that no atom serves.
+func (x *Index) others(s *Scratch, ev *Event) {
 	f := Found{scratch: s}
 	if len(x.byValue) > 0 {
 		for field := range uint8(MaxNumbers) {
@@ -364,6 +307,13 @@ func (x *Index) numbers(s *Scratch, ev *Event) {
 		l := &x.limits[i]
 		l.look(&f, ev.Numbers[l.field])
 	}
+	for i := range x.openings {
+		o := &x.openings[i]
+		if holds, _ := x.test(&x.steps[o.step], ev); holds == o.holds {
+			x.add(&f, o.value)
+		}
+	}
+	s.candidates = append(s.candidates, x.always...)
 }
 
 // look adds the postings of the limits that a number keeps to.

@@ -21,14 +21,15 @@ type Index struct {
 	lengths  []limitIndex // of the lengths of texts in bytes
 	limits   []limitIndex // of other numbers
 
-	always []residual // rules that no atom serves
-	entry  []uint32   // where each rule's program begins
-	stops  []uint64   // a bit for each rule that hides what comes after it
-	looked uint32     // the texts that atoms look at
-	texts  uint32     // the texts that any test looks at
-	needs  uint32     // the numbers that any test looks at
-	valued uint32     // the numbers that are in byValue
-	more   bool       // there are rules that are not found by texts
+	openings []opening // of rules that no atom serves
+	always   []uint32  // postings of rules that no atom serves, nor an opening
+	entry    []uint32  // where each rule's program begins
+	stops    []uint64  // a bit for each rule that hides what comes after it
+	looked   uint32    // the texts that atoms look at
+	texts    uint32    // the texts that any test looks at
+	needs    uint32    // the numbers that any test looks at
+	valued   uint32    // the numbers that are in byValue
+	more     bool      // there are rules that are not found by texts
 }
 
 // A posting is twice the number of a rule, plus one where the atom is all that the rule demands. What stands for more has one of
@@ -49,9 +50,6 @@ type lookup struct {
 	seed    uint64
 	lengths []int // of prefixes and suffixes, ascending
 }
-
-// residual is a rule that is run for every event: its posting and its program.
-type residual struct{ posting, entry uint32 }
 
 // setIndex is one set that rules look one text up in.
 type setIndex struct {

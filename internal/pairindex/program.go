@@ -15,7 +15,7 @@ type step struct {
 const (
 	accept = 0xFFFF
 	reject = 0xFFFE
-	unsure = 0xFFFD
+	unsure = 0xFFFD // the least of them
 
 	maxSteps = 0xFFF0
 )
@@ -114,50 +114,59 @@ func (ps *programs) run(at uint32, ev *Event) uint16 {
 	steps := ps.steps[at:]
 	for i := uint16(0); ; {
 		s := &steps[i]
-		var ok bool
-		switch s.kind {
-		case Equal:
-			ok = ev.Texts[s.field&(MaxTexts-1)] == s.text
-		case AtLeast:
-			ok = ev.number(s.field) >= s.number
-		case AtMost:
-			ok = ev.number(s.field) <= s.number
-		case NumberIs:
-			ok = ev.Numbers[s.field&(MaxNumbers-1)] == s.number
-		case Prefix:
-			ok = strings.HasPrefix(ev.Texts[s.field], s.text)
-		case Suffix:
-			ok = strings.HasSuffix(ev.Texts[s.field], s.text)
-		case Contains:
-			ok = strings.Contains(ev.Texts[s.field], s.text)
-		case InSet:
-			ok = ps.refs[s.number].(Set).Has(ev.Texts[s.field])
-		case sameText:
-			ok = ev.Texts[s.field] == ev.Texts[s.other]
-		case sameNumber:
-			ok = ev.number(s.field) == ev.number(s.other)
-		case lessNumber:
-			ok = ev.number(s.field) < ev.number(s.other)
-		case constant:
-			ok = s.number == 1
-		case call:
-			ok = ps.refs[s.number].(func(*Event) bool)(ev)
-		case pattern:
-			m := ps.refs[s.number].(bounded)
-			if len(ev.Texts[s.field]) > m.limit {
-				return unsure
-			}
-			ok = m.Match(ev.Texts[s.field])
-		default:
+		holds, sure := ps.test(s, ev)
+		if !sure {
 			return unsure
 		}
-		next := s.no
-		if ok {
-			next = s.yes
+		if i = s.next(holds); i >= unsure {
+			return i
 		}
-		if next >= reject {
-			return next
-		}
-		i = next
 	}
+}
+
+func (s *step) next(holds bool) uint16 {
+	if holds {
+		return s.yes
+	}
+	return s.no
+}
+
+// test tells whether a step's test holds, if that is for the index to say.
+func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
+	switch s.kind {
+	case Equal:
+		return ev.Texts[s.field&(MaxTexts-1)] == s.text, true
+	case AtLeast:
+		return ev.number(s.field) >= s.number, true
+	case AtMost:
+		return ev.number(s.field) <= s.number, true
+	case NumberIs:
+		return ev.Numbers[s.field&(MaxNumbers-1)] == s.number, true
+	case Prefix:
+		return strings.HasPrefix(ev.Texts[s.field], s.text), true
+	case Suffix:
+		return strings.HasSuffix(ev.Texts[s.field], s.text), true
+	case Contains:
+		return strings.Contains(ev.Texts[s.field], s.text), true
+	case InSet:
+		return ps.refs[s.number].(Set).Has(ev.Texts[s.field]), true
+	case sameText:
+		return ev.Texts[s.field] == ev.Texts[s.other], true
+	case sameNumber:
+		return ev.number(s.field) == ev.number(s.other), true
+	case lessNumber:
+		return ev.number(s.field) < ev.number(s.other), true
+	case constant:
+		return s.number == 1, true
+	case call:
+		return ps.refs[s.number].(func(*Event) bool)(ev), true
+	case pattern:
+		m := ps.refs[s.number].(bounded)
+		text := ev.Texts[s.field]
+		if len(text) > m.limit {
+			return false, false
+		}
+		return m.Match(text), true
+	}
+	return false, false
 }
