@@ -22,7 +22,8 @@ func onCluster(t *testing.T, url, more string) string {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "aftermath.yaml", config(fmt.Sprintf("nats: {url: '%s', replicas: 1%s}\n", url, more)))
-	write(t, dir, "rules/a.yaml", ruleNamed("all"))
+	write(t, dir, "rules/a.yaml", "rules:\n  - name: all\n    condition: PairCount > 0\n    actions:\n      "+
+		"- {type: log, message: '{{ From_Account }}', file: seen.jsonl}\n")
 	return dir
 }
 

@@ -189,7 +189,7 @@ func (h *health) healed(now time.Time, err error) {
 func (s *Store) Status() engine.StoreStatus {
 	st := engine.StoreStatus{Kind: "embedded"}
 	for _, p := range s.parts {
-		st.Callbacks += p.chain.position().Ordinal
+		st.Callbacks += p.chain.position().Ordinal + p.others.Load()
 	}
 	ss := s.session()
 	if ss.srv == nil {

@@ -116,6 +116,9 @@ func (p *partition) look(ctx context.Context, ss *session, sum *journalState) er
 	sum.packs += info.State.Msgs
 	sum.bytes += info.State.Bytes
 	sum.waiting += cons.NumPending + uint64(cons.NumAckPending)
+	if err := p.countOthers(ctx, ss, info.State.LastSeq); err != nil {
+		return err
+	}
 	if stray := p.stray(ss, info); stray != "" {
 		sum.warning = stray
 	}

@@ -46,6 +46,9 @@ type partition struct {
 
 	held atomic.Bool // with a spool: nothing is sent to the cluster
 
+	counted uint64        // where the stream ended when the other nodes' callbacks were counted; the keeper's
+	others  atomic.Uint64 // callbacks that the other nodes have stored, ever
+
 	packing sync.Mutex
 	next    *batch        // under packing: the pack that callbacks join now
 	closed  bool          // under packing: nothing joins any more
@@ -214,3 +217,23 @@ func (s *Store) home(k engine.Key) *partition { return s.parts[homeOf(k, s.sessi
 
 // Partitions is over how many streams callbacks are spread.
 func (s *Store) Partitions() int { return s.session().partitions }
+
+// countOthers counts what the other nodes have stored, where the stream has grown: each one's last pack says how much came before.
+func (p *partition) countOthers(ctx context.Context, ss *session, last uint64) error {
+	if ss.srv != nil || last == p.counted {
+		return nil
+	}
+	var sum uint64
+	err := ss.lastOfEach(ctx, p.chain.name, acceptSubjects(p.number)+"*", func(m *stored) error {
+		if m.subject != p.chain.subject && len(m.data) >= headSize {
+			ordinal, count := ordinalOf(m.data)
+			sum += ordinal + count
+		}
+		return nil
+	})
+	if err == nil {
+		p.others.Store(sum)
+		p.counted = last
+	}
+	return err
+}

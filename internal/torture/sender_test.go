@@ -40,7 +40,11 @@ func (s *sender) run(ctx context.Context, url string, plan load.Plan) *load.Hist
 
 // post posts one packet. A request that is under way when the run ends is waited for.
 func (s *sender) post(url, packet string) (answer, error) {
-	req, err := http.NewRequest(http.MethodPost, url+"?"+program.Query, strings.NewReader(packet))
+	return s.postTo(url, program.Query, packet)
+}
+
+func (s *sender) postTo(url, query, packet string) (answer, error) {
+	req, err := http.NewRequest(http.MethodPost, url+"?"+query, strings.NewReader(packet))
 	if err != nil {
 		return unknown, err
 	}
