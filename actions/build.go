@@ -135,21 +135,16 @@ func (t registered) decode(dec *strictyaml.Decoder, n *yaml.Node, sc *scope) (Op
 // divide gives the options' part of the node and the type's own, and reports the keys that are neither.
 func (t registered) divide(dec *strictyaml.Decoder, n *yaml.Node) (common, own *yaml.Node) {
 	common, own = emptyLike(n), emptyLike(n)
-	options := optionNames()
-	var names []string
-	for _, f := range t.fields {
-		names = append(names, f.name)
-	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Value == "type":
-		case slices.Contains(options, key.Value):
+		case slices.Contains(t.options, key.Value):
 			common.Content = append(common.Content, key, value)
-		case slices.Contains(names, key.Value):
+		case slices.Contains(t.names, key.Value):
 			own.Content = append(own.Content, key, value)
 		default:
-			all := slices.Sorted(slices.Values(append(slices.Clone(names), options...)))
+			all := slices.Sorted(slices.Values(slices.Concat(t.names, t.options)))
 			dec.Problemf(key, "unknown key %q%s; an action of type %s has %s", key.Value, nearword.Hint(key.Value, all), t.name, strings.Join(all, ", "))
 		}
 	}

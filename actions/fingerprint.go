@@ -3,8 +3,6 @@ package actions
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
-	"io"
 
 	"gopkg.in/yaml.v3"
 
@@ -15,35 +13,27 @@ import (
 type fingerprint [sha256.Size]byte
 
 func newFingerprint(typ, name string, n *yaml.Node) fingerprint {
-	h := sha256.New()
-	hashString(h, typ)
-	hashString(h, name)
-	hashNode(h, n)
-	return fingerprint(h.Sum(nil))
+	text := appendString(make([]byte, 0, 1024), typ)
+	text = appendString(text, name)
+	return sha256.Sum256(appendNode(text, n))
 }
 
-// hashNode takes in all of a node that a decoder may look at: comments and style too, since they can be errors.
-func hashNode(h hash.Hash, n *yaml.Node) {
-	hashInt(h, int(n.Kind))
-	hashInt(h, int(n.Style))
-	hashInt(h, len(n.Content))
-	hashString(h, n.Tag)
-	hashString(h, n.Value)
-	hashString(h, n.LineComment)
+// appendNode takes in all of a node that a decoder may look at: comments and style too, since they can be errors.
+func appendNode(text []byte, n *yaml.Node) []byte {
+	text = append(text, byte(n.Kind))
+	text = binary.AppendUvarint(text, uint64(n.Style))
+	text = binary.AppendUvarint(text, uint64(len(n.Content)))
+	text = appendString(text, n.Tag)
+	text = appendString(text, n.Value)
+	text = appendString(text, n.LineComment)
 	for _, child := range n.Content {
-		hashNode(h, child)
+		text = appendNode(text, child)
 	}
+	return text
 }
 
-func hashInt(h hash.Hash, i int) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(i))
-	h.Write(b[:])
-}
-
-func hashString(h hash.Hash, s string) {
-	hashInt(h, len(s))
-	_, _ = io.WriteString(h, s)
+func appendString(text []byte, s string) []byte {
+	return append(binary.AppendUvarint(text, uint64(len(s))), s...)
 }
 
 // inputs are all that an action was made of. As long as they are the same, so is the action.
@@ -81,7 +71,7 @@ type fileLog struct {
 }
 
 func newFileLog(readFile func(string) ([]byte, error)) *fileLog {
-	return &fileLog{readFile, map[string][sha256.Size]byte{}}
+	return &fileLog{readFile: readFile}
 }
 
 func (l *fileLog) read(path string) ([]byte, error) {
@@ -90,6 +80,9 @@ func (l *fileLog) read(path string) ([]byte, error) {
 	}
 	data, err := l.readFile(path)
 	if err == nil {
+		if l.hashes == nil {
+			l.hashes = map[string][sha256.Size]byte{}
+		}
 		l.hashes[path] = sha256.Sum256(data)
 	}
 	return data, err

@@ -19,13 +19,19 @@ type Registry struct {
 // registered is a type with what was found out about its configuration.
 type registered struct {
 	Type
-	fields []configField
+	fields  []configField
+	names   []string // of the fields
+	options []string // the names of what every action has
 }
 
 var typeName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
 func optionNames() []string {
 	fields, _ := fieldsOf(reflect.TypeFor[Options]())
+	return namesOf(fields)
+}
+
+func namesOf(fields []configField) []string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.name
@@ -37,7 +43,8 @@ func optionNames() []string {
 // hides one of Options is an error.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string]registered, len(types))}
-	reserved := append([]string{"type", "name"}, optionNames()...)
+	options := optionNames()
+	reserved := append([]string{"type", "name"}, options...)
 	for _, t := range types {
 		if !typeName.MatchString(t.name) || t.impl == nil {
 			return nil, fmt.Errorf("action type %q: a name is made of a-z, 0-9, _ and -", t.name)
@@ -49,12 +56,13 @@ func NewRegistry(types ...Type) (*Registry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("action type %s: %w", t.name, err)
 		}
-		for _, f := range fields {
-			if slices.Contains(reserved, f.name) {
-				return nil, fmt.Errorf("action type %s: the field %s hides one that every action has", t.name, f.name)
+		names := namesOf(fields)
+		for _, name := range names {
+			if slices.Contains(reserved, name) {
+				return nil, fmt.Errorf("action type %s: the field %s hides one that every action has", t.name, name)
 			}
 		}
-		r.types[t.name] = registered{t, fields}
+		r.types[t.name] = registered{t, fields, names, options}
 	}
 	return r, nil
 }

@@ -20,7 +20,7 @@ type scope struct {
 }
 
 func newScope(b Builder) *scope {
-	sc := &scope{lang: b.Scope, secrets: b.Secrets, used: map[string][sha256.Size]byte{}, lists: map[string]*lang.List{}}
+	sc := &scope{lang: b.Scope, secrets: b.Secrets}
 	if sc.secrets == nil {
 		sc.secrets = &secrets.Resolver{}
 	}
@@ -49,12 +49,18 @@ func (sc *scope) split(s string) ([]secrets.Part, error) {
 			sc.values = append(sc.values, p.Text)
 		}
 	}
+	if sc.used == nil {
+		sc.used = map[string][sha256.Size]byte{}
+	}
 	sc.used[s] = hashParts(parts)
 	return parts, nil
 }
 
 func (sc *scope) noteLists(names []string) {
 	for _, name := range names {
+		if sc.lists == nil {
+			sc.lists = map[string]*lang.List{}
+		}
 		sc.lists[name] = sc.lang.Lists[name]
 	}
 }

@@ -26,6 +26,7 @@ type File struct {
 	texts   []ruleText // of the rules; nil where they cannot be told
 	carried *carried   // instead of all that the text would give
 	raw     rawRule    // the rule that is being parsed
+	expect  int        // how many rules there may be
 }
 
 // listDef is a list as it is written: values, or the file that holds them.
@@ -101,7 +102,8 @@ func Parse(name string, data []byte) (*File, error) {
 
 // parse is Parse that does not look into the rules that are known, by the first line of their text.
 func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
-	f := &File{Name: src.name, Path: src.path, rel: src.rel, sum: src.sum}
+	const ruleSize = 96 // few are shorter
+	f := &File{Name: src.name, Path: src.path, rel: src.rel, sum: src.sum, expect: max(len(known)+16, len(src.data)/ruleSize)}
 	if len(src.data) == 0 {
 		return nil, Problems{{File: f.Name, Line: 1, Column: 1,
 			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
@@ -132,6 +134,7 @@ func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
 func (f *File) entry(doc *strictyaml.Document, e strictyaml.Entry, n *yaml.Node) (keep bool) {
 	if f.dec == nil {
 		f.dec = &strictyaml.Decoder{Doc: doc}
+		f.rules, f.texts = make([]ruleDef, 0, f.expect), make([]ruleText, 0, f.expect)
 	}
 	f.texts = append(f.texts, ruleText{e.Text, int32(e.Line)})
 	if e.Value != nil {

@@ -2,11 +2,13 @@ package lang
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/expr-lang/expr/vm"
 )
@@ -41,13 +43,14 @@ func (k Kind) String() string {
 	return [...]string{"nothing", "a string", "an int", "a float", "true or false", "a time", "a map"}[k]
 }
 
-// Program is the compiled expression of a segment. It is immutable and safe for concurrent use.
+// Program is the checked expression of a segment. It is immutable and safe for concurrent use. Its byte code is made when it is
+// first needed: of many thousand actions most are not.
 type Program struct {
 	source  string
 	kind    Kind
-	program *vm.Program
-	lists   []string
-	envs    *sync.Pool // of *Env
+	lists   map[string]*List // that it uses
+	envs    *sync.Pool       // of *Env
+	program atomic.Pointer[vm.Program]
 }
 
 // Kind is the type of what Eval gives.
@@ -59,10 +62,17 @@ func (p *Program) Source() string { return p.source }
 // Eval gives the value: string, int, float64, bool, time.Time, or, for Rule.Labels as a whole, map[string]string. Its error is
 // an *Error whose offset is into the expression's source.
 func (p *Program) Eval(v *Vars) (any, error) {
+	program := p.program.Load()
+	if program == nil {
+		var wrong *Error
+		if program, wrong = p.compile(); wrong != nil {
+			return nil, wrong
+		}
+	}
 	env := p.envs.Get().(*Env)
 	defer p.envs.Put(env)
 	env.Set(v)
-	value, err := env.run(p.program, p.source)
+	value, err := env.run(program, p.source)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +89,9 @@ func CompileTemplate(src string, s *Scope) (*Template, []*Error) {
 	}
 	if s == nil {
 		s = &Scope{}
+	}
+	if !strings.Contains(src, "{{") {
+		return fixedTemplate(src), nil
 	}
 	pieces, errs := split(src)
 	t := &Template{}
@@ -103,7 +116,17 @@ func CompileTemplate(src string, s *Scope) (*Template, []*Error) {
 	return t, nil
 }
 
+func fixedTemplate(src string) *Template {
+	if src == "" {
+		return &Template{}
+	}
+	return &Template{Segments: []Segment{{Literal: src}}}
+}
+
 func compileProgram(src string, s *Scope) (*Program, []*Error) {
+	if _, isText := textNames[src]; isText { // most are just a name
+		return &Program{source: src, kind: String}, nil
+	}
 	c, errs := check(src, s, true)
 	if errs != nil {
 		return nil, errs
@@ -112,11 +135,29 @@ func compileProgram(src string, s *Scope) (*Program, []*Error) {
 	if kind == 0 {
 		return nil, []*Error{{firstWord(src), fmt.Sprintf("this gives %s; a template gives a string, number, bool or time", typeOf(c.Node.Type()))}}
 	}
-	program, err := c.program(src, s, true)
-	if err != nil {
-		return nil, []*Error{err}
+	p := &Program{source: src, kind: kind}
+	for _, name := range c.lists {
+		if p.lists == nil {
+			p.lists = map[string]*List{}
+		}
+		p.lists[name] = s.Lists[name]
 	}
-	return &Program{source: src, kind: kind, program: program, lists: c.lists}, nil
+	return p, nil
+}
+
+// compile makes the byte code, in a scope of its own: an action outlives the rule set that it was made for.
+func (p *Program) compile() (*vm.Program, *Error) {
+	s := &Scope{Lists: p.lists}
+	c, errs := check(p.source, s, true)
+	if errs != nil {
+		return nil, errs[0]
+	}
+	program, wrong := c.program(p.source, s, true)
+	if wrong != nil {
+		return nil, wrong
+	}
+	p.program.Store(program)
+	return program, nil
 }
 
 func kindOf(t reflect.Type) Kind {
@@ -148,7 +189,7 @@ func (t *Template) Lists() []string {
 	var lists []string
 	for _, s := range t.Segments {
 		if s.Program != nil {
-			lists = append(lists, s.Program.lists...)
+			lists = slices.AppendSeq(lists, maps.Keys(s.Program.lists))
 		}
 	}
 	slices.Sort(lists)
