@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -28,14 +29,8 @@ func newActionsCommand(reg *actions.Registry) *cobra.Command {
 		Use:     "actions",
 		Short:   "Try configured actions",
 		Example: "  aftermath actions test crm --dry-run",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			return &exitError{code: exitUsage}
-		},
 	}
+	group(cmd)
 	cmd.AddCommand(newActionsTestCommand(reg))
 	return cmd
 }
@@ -43,6 +38,7 @@ func newActionsCommand(reg *actions.Registry) *cobra.Command {
 func newActionsTestCommand(reg *actions.Registry) *cobra.Command {
 	var path string
 	var dryRun, asJSON bool
+	var running serveFlags
 	cmd := &cobra.Command{
 		Use:   "test NAME",
 		Short: "Send one sample delivery through a configured action",
@@ -50,12 +46,19 @@ func newActionsTestCommand(reg *actions.Registry) *cobra.Command {
 came back; secrets are masked. An action that is written in a rule is called RULE/TYPE, or RULE/NAME where it has a name.
 
 It connects where the network section allows, under the action's time-out, and is no part of any queue: nothing is stored, counted
-or tried again. An action whose own dry_run is true is only rendered.`,
+or tried again. An action whose own dry_run is true is only rendered. With --admin it is the running serve that does it, with the
+rules and the secrets that it has.`,
 		Example: `  aftermath actions test crm --dry-run                                  # only render; needs no secret
-  aftermath actions test crm -c /etc/aftermath/aftermath.yaml`,
+  aftermath actions test crm -c /etc/aftermath/aftermath.yaml
+  aftermath actions test crm --admin http://127.0.0.1:9090`,
 		Args: exactArgs(1, "the name of one action"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			report, err := testAction(cmd, reg, path, args[0], dryRun)
+			report, err := &trial.Report{}, error(nil)
+			if running.url != "" {
+				err = running.testAction(cmd, path, args[0], dryRun, report)
+			} else {
+				report, err = testAction(cmd, reg, path, args[0], dryRun)
+			}
 			if err != nil {
 				return err
 			}
@@ -79,7 +82,19 @@ or tried again. An action whose own dry_run is true is only rendered.`,
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `FILE`")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only render what would be sent")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	running.add(cmd.Flags())
+	cmd.Flags().Lookup("admin").Usage = "let the serve with the admin port at this `URL` do it"
 	return cmd
+}
+
+// testAction lets a running serve try an action.
+func (a *serveFlags) testAction(cmd *cobra.Command, path, name string, dryRun bool, report *trial.Report) error {
+	client, err := a.client(cmd, path)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Post(cmd.Context(), "actions/"+url.PathEscape(name)+"/test", map[string]bool{"dry_run": dryRun}, report)
 }
 
 // testAction loads the rules with the secrets of one action, and tries it.

@@ -62,6 +62,8 @@ or of ./aftermath.yaml where there is one. A PATH that is a configuration stands
 	cmd.Flags().StringVarP(&path, "config", "c", "", "the configuration `FILE`")
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or github")
 	cmd.Flags().StringVar(&secretsMode, "secrets", "", "ignore: check on a machine that has no secrets")
+	completeWords(cmd, "format", "text", "json", "github")
+	completeWords(cmd, "secrets", "ignore")
 	return cmd
 }
 

@@ -54,9 +54,7 @@ func failuref(format string, args ...any) error {
 //
 //	func main() { os.Exit(cmd.Main(actions.Define("pager", spec))) }
 func Main(types ...actions.Type) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return run(ctx, types, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	return run(context.Background(), types, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 func run(ctx context.Context, types []actions.Type, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -71,6 +69,11 @@ func run(ctx context.Context, types []actions.Type, args []string, stdin io.Read
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return report(stderr, root.ExecuteContext(ctx))
+}
+
+// untilInterrupted is for the commands that have something to do when they are told to stop. The others end at once.
+func untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
 // report prints an error that nobody has printed yet and gives the exit code.
@@ -101,20 +104,8 @@ func newRootCommand(reg *actions.Registry) *cobra.Command {
 answers in time, matches every pair of accounts against YAML rules, and runs the actions that the rules name.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usageErrorf("there is no command %q%s\nRun aftermath --help for those there are.", args[0], nearword.Hint(args[0], names(cmd)))
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.SetOut(cmd.ErrOrStderr()) // it was not asked for, and is no data
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			return &exitError{code: exitUsage}
-		},
 	}
+	group(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageErrorf("%w\nRun %s --help for its flags.", err, cmd.CommandPath())
@@ -127,12 +118,29 @@ answers in time, matches every pair of accounts against YAML rules, and runs the
 		newBacktestCommand(reg),
 		newActionsCommand(reg),
 		newSendCommand(),
-		newDeliveriesCommand(),
+		newDeliveriesCommand(reg),
 		newSchemaCommand(reg),
 		newVersionCommand(),
 		newCompletionCommand(),
 	)
 	return root
+}
+
+// group makes a command one that only has others: without one of them it shows its help.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return usageErrorf("there is no command %q%s\nRun %s --help for those there are.", args[0], nearword.Hint(args[0], names(cmd)), cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cmd.SetOut(cmd.ErrOrStderr()) // it was not asked for, and is no data
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		return &exitError{code: exitUsage}
+	}
 }
 
 // names are the commands that there are.

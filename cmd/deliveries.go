@@ -4,18 +4,18 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/history"
@@ -33,8 +33,10 @@ func (f *deliveryFlags) choose(cmd *cobra.Command, status bool) {
 	flags := cmd.Flags()
 	if status {
 		flags.StringVar(&f.status, "status", "", "pending, dead, done or discarded")
+		completeWords(cmd, "status", "pending", "dead", "done", "discarded")
 	} else {
 		flags.StringVar(&f.status, "status", "", "dead, which is what it takes in any case")
+		completeWords(cmd, "status", "dead")
 	}
 	flags.StringVar(&f.rule, "rule", "", "those of a rule, by its `NAME`")
 	flags.StringVar(&f.action, "action", "", "those of an action, by its `NAME`")
@@ -53,7 +55,7 @@ func (f *deliveryFlags) filters() map[string]string {
 	return all
 }
 
-func newDeliveriesCommand() *cobra.Command {
+func newDeliveriesCommand(reg *actions.Registry) *cobra.Command {
 	f := &deliveryFlags{}
 	cmd := &cobra.Command{
 		Use:   "deliveries",
@@ -64,18 +66,18 @@ matched: pending until it is done, or dead once it is given up. A dead letter st
   aftermath deliveries show 0123456789abcdef0123456789abcdef
   aftermath deliveries replay --action crm --yes
   aftermath deliveries list --admin http://127.0.0.1:9090 --token "$ADMIN_TOKEN" --json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			return &exitError{code: exitUsage}
-		},
 	}
+	group(cmd)
 	cmd.PersistentFlags().StringVarP(&f.config, "config", "c", defaultConfig, "the configuration `FILE` of the serve to talk to")
 	f.serve.add(cmd.PersistentFlags())
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(newListCommand(f), newShowCommand(f), newChangeCommand(f, replaying), newChangeCommand(f, discarding))
+	for _, c := range cmd.Commands() {
+		if c.Flags().Lookup("rule") != nil {
+			completeFlag(c, "rule", completeNames(reg, ruleNames))
+			completeFlag(c, "action", completeNames(reg, actionNames))
+		}
+	}
 	return cmd
 }
 
@@ -100,7 +102,7 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 				return err
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"deliveries": list, "next": next})
+				return writeJSON(cmd.OutOrStdout(), map[string]any{"deliveries": list, "next": next})
 			}
 			if err := printDeliveries(cmd.OutOrStdout(), list); err != nil {
 				return err
@@ -160,7 +162,7 @@ func newShowCommand(f *deliveryFlags) *cobra.Command {
 				return err
 			}
 			if f.json {
-				return printJSON(cmd.OutOrStdout(), d)
+				return writeJSON(cmd.OutOrStdout(), d)
 			}
 			return d.print(cmd.OutOrStdout())
 		},
@@ -189,7 +191,8 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   c.verb + " [ID...]",
 		Short: strings.ToUpper(c.verb[:1]) + c.verb[1:] + " dead letters",
-		Long: c.verb + ` takes the ids of dead letters, or filters, and then all dead letters that fit them. Where it ends early, what is ` + c.done + ` stays
+		Long: c.verb + ` takes the ids of dead letters, or filters, and then all dead letters that fit them. On a terminal it says how many and asks first;
+elsewhere it needs --yes only where nothing but their status chooses them. Where it ends early, what is ` + c.done + ` stays
 ` + c.done + `: run it again for the rest.`,
 		Example: `  aftermath deliveries ` + c.verb + ` 0123456789abcdef0123456789abcdef
   aftermath deliveries ` + c.verb + ` --rule vip-lost-a-friend --since 24h
@@ -201,6 +204,9 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 				return usageErrorf("%s takes ids or filters, not both", c.verb)
 			case len(ids) == 0 && len(filters) == 0 && !all:
 				return usageErrorf("%s takes ids or filters, or --all for every dead letter", c.verb)
+			}
+			if all { // as the admin port wants it said
+				filters["status"] = history.Dead
 			}
 			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
@@ -218,7 +224,7 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 		},
 	}
 	f.choose(cmd, false)
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask: needed for every dead letter where nobody can answer")
 	cmd.Flags().BoolVar(&all, "all", false, "every dead letter")
 	return cmd
 }
@@ -237,7 +243,7 @@ func changeEach(cmd *cobra.Command, client *adminclient.Client, c change, ids []
 			continue
 		}
 		if asJSON {
-			if err := printJSON(cmd.OutOrStdout(), got); err != nil {
+			if err := writeJSON(cmd.OutOrStdout(), got); err != nil {
 				return err
 			}
 			continue
@@ -250,38 +256,51 @@ func changeEach(cmd *cobra.Command, client *adminclient.Client, c change, ids []
 	return nil
 }
 
-// confirm asks whoever sits at the terminal; without one it refuses.
+// narrows tells whether a filter lets less than every dead letter through.
+func narrows(filters map[string]string) bool {
+	return filters["rule"]+filters["action"]+filters["account"]+filters["since"] != ""
+}
+
+// confirm asks whoever sits at the terminal. Where nobody does, only what a filter narrows down is done unasked.
 func confirm(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string) error {
-	if !isTerminal(cmd.InOrStdin()) {
-		return usageErrorf("%s of many asks first: add --yes where nobody can answer", c.verb)
+	asks := toTerminal(cmd.InOrStdin())
+	if !asks && narrows(filters) {
+		return nil
 	}
-	asked := map[string]string{}
+	count := map[string]any{"count": true}
 	for name, value := range filters {
-		asked[name] = value
+		count[name] = value
 	}
-	asked["status"] = history.Dead
-	list, next, err := listDeliveries(cmd.Context(), client, asked, pageSize)
-	if err != nil {
+	var got struct {
+		Found int `json:"found"`
+	}
+	if err := client.Post(cmd.Context(), c.path, count, &got); err != nil {
 		return err
 	}
-	number := plural(len(list), "dead letter")
-	if next != "" {
-		number = "more than " + number
+	what := plural(got.Found, "dead letter")
+	if !narrows(filters) {
+		what = "all of the " + what
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s? [y/N] ", c.verb, number)
+	switch {
+	case got.Found == 0:
+		return nil
+	case !asks:
+		return failuref("this would %s %s, and nothing was %s: add --yes to do it, or choose with --rule, --action, --account or --since", c.verb, what, c.done)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s? [y/N] ", c.verb, what)
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if err != nil && answer == "" {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return fmt.Errorf("nothing was %s", c.done)
+		return failuref("nothing was %s", c.done)
 	}
 	return nil
 }
 
 func changeAll(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string, asJSON bool) error {
 	errs := cmd.ErrOrStderr()
-	shows := isTerminal(errs)
+	shows := toTerminal(errs)
 	text, err := client.PostLong(cmd.Context(), c.path, filters, func(line json.RawMessage) {
 		var p engine.Progress
 		if shows && json.Unmarshal(line, &p) == nil {
@@ -295,7 +314,7 @@ func changeAll(cmd *cobra.Command, client *adminclient.Client, c change, filters
 		return err
 	}
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), text)
+		return writeJSON(cmd.OutOrStdout(), text)
 	}
 	var result map[string]int
 	if err := json.Unmarshal(text, &result); err != nil {
@@ -305,40 +324,29 @@ func changeAll(cmd *cobra.Command, client *adminclient.Client, c change, filters
 	return err
 }
 
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
 func printDeliveries(w io.Writer, list []history.Delivery) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tCREATED\tSTATUS\tATTEMPTS\tRULE\tACTION\tFROM\tTO\tLAST ERROR")
+	p := painter(w)
+	colours := map[string]func(string) string{"done": p.good, "dead": p.bad, "discarded": p.faint}
+	t := table{
+		rows:  [][]string{{"ID", "CREATED", "STATUS", "ATTEMPTS", "RULE", "ACTION", "FROM", "TO", "LAST ERROR"}},
+		fixed: 4,
+		style: func(column int, cell string) func(string) string {
+			if colour := colours[cell]; column == 2 && colour != nil {
+				return colour
+			}
+			return func(s string) string { return s }
+		},
+	}
 	for i := range list {
 		d := &list[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Created.Local().Format(time.DateTime), d.Status, d.Attempts,
-			plain(d.Rule, 40), plain(d.Action, 40), plain(d.From, 32), plain(d.To, 32), plain(d.LastError, 60))
+		t.rows = append(t.rows, []string{d.ID, d.Created.Local().Format(time.DateTime), d.Status, strconv.Itoa(d.Attempts),
+			plain(d.Rule, 40), plain(d.Action, 40), plain(d.From, 32), plain(d.To, 32), plain(d.LastError, 60)})
 	}
-	return t.Flush()
+	return t.write(w)
 }
 
-// plain gives a text that cannot do anything to a terminal or a table, cut to a length.
-func plain(text string, most int) string {
-	quoted := strconv.Quote(text)
-	if quoted = quoted[1 : len(quoted)-1]; quoted != text {
-		quoted = strings.ReplaceAll(quoted, `\"`, `"`)
-	}
-	if r := []rune(quoted); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return quoted
-}
+// plain gives a text that cannot do anything to a terminal or a table, cut to a width.
+func plain(text string, most int) string { return shortened(visible(text), most) }
 
 // shownDelivery is a delivery with its attempts.
 type shownDelivery struct {

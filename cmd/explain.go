@@ -81,8 +81,7 @@ The rules are those that the configuration names, as they are on disk. Nothing i
 	f.StringVar(&o.callback, "callback", "", "explain the callback of this `ID` from the journal of a running serve")
 	f.BoolVar(&o.json, "json", false, "print what POST /api/v1/explain answers")
 	o.admin.add(cmd.Flags())
-	// The flag exists, so that no error can come of it.
-	_ = cmd.RegisterFlagCompletionFunc("rule", completeNames(reg, ruleNames))
+	completeFlag(cmd, "rule", completeNames(reg, ruleNames))
 	return cmd
 }
 

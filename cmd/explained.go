@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 
 	"github.com/aftermath-rules/aftermath/internal/explain"
 	"github.com/aftermath-rules/aftermath/internal/lang"
@@ -73,7 +74,7 @@ func writeParts(b *strings.Builder, p paint, parts []lang.Part) {
 			source = part.Source
 		}
 		lines[i] = strings.Repeat("  ", part.Depth) + visible(source)
-		if n := utf8.RuneCountInString(lines[i]); n <= widest {
+		if n := uniseg.StringWidth(lines[i]); n <= widest {
 			width = max(width, n)
 		}
 	}

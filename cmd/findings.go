@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -44,10 +43,7 @@ func printFindingsJSON(w io.Writer, problems rules.Problems) error {
 	for _, p := range problems {
 		out.Errors = append(out.Errors, finding{p.File, p.Line, p.Column, severity(p), p.Message})
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return writeJSON(w, out)
 }
 
 func severity(p rules.Problem) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"text/tabwriter"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/aftermath-rules/aftermath/internal/load"
 )
@@ -54,6 +52,8 @@ func (t *tally) because(reason string, n int) {
 
 // load posts the packet count times and prints how that went.
 func (p *poster) load(cmd *cobra.Command, o *sendOptions) error {
+	ctx, stop := untilInterrupted(cmd.Context())
+	defer stop()
 	bar := progress(cmd.ErrOrStderr(), o.count)
 	start := time.Now()
 	total := tally{reasons: map[string]int{}}
@@ -71,8 +71,7 @@ func (p *poster) load(cmd *cobra.Command, o *sendOptions) error {
 
 // progress gives a function to call after every post: it draws a bar on a terminal, and nothing elsewhere.
 func progress(w io.Writer, count int) func() {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !toTerminal(w) {
 		return func() {}
 	}
 	bar := progressbar.NewOptions64(int64(count), progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("posts"),

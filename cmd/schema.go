@@ -22,8 +22,11 @@ func newSchemaCommand(reg *actions.Registry) *cobra.Command {
   aftermath schema tests > tests.schema.json`,
 		ValidArgs: []string{"rules", "config", "tests"},
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 || len(args) == 1 && !slices.Contains(cmd.ValidArgs, args[0]) {
-				return usageErrorf("takes rules, config or tests, not %q", args)
+			switch {
+			case len(args) > 1:
+				return usageErrorf("takes one of rules, config and tests, not %d", len(args))
+			case len(args) == 1 && !slices.Contains(cmd.ValidArgs, args[0]):
+				return usageErrorf("takes rules, config or tests, not %q", args[0])
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rivo/uniseg"
 	"golang.org/x/term"
 )
 
@@ -46,9 +48,9 @@ func visibleLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// toTerminal tells whether what is written to w is read by a person.
-func toTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// toTerminal tells whether there is a person at the other end of a stream.
+func toTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -69,10 +71,18 @@ func (p paint) bad(s string) string   { return p.with("31", s) }
 func (p paint) faint(s string) string { return p.with("2", s) }
 func (p paint) bold(s string) string  { return p.with("1", s) }
 
-// padded fills s with spaces up to a width in characters.
+// padded fills s with spaces up to a width in cells of a terminal, of which a Chinese character takes two.
 func padded(s string, width int) string {
-	if n := width - utf8.RuneCountInString(s); n > 0 {
+	if n := width - uniseg.StringWidth(s); n > 0 {
 		return s + strings.Repeat(" ", n)
 	}
 	return s
+}
+
+// writeJSON writes v as people read it.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

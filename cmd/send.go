@@ -145,15 +145,8 @@ func newPoster(cmd *cobra.Command, o *sendOptions, packet string) (*poster, erro
 	if p.client, err = newClient(o); err != nil {
 		return nil, err
 	}
-	if packet == "-" {
-		p.packet, err = io.ReadAll(cmd.InOrStdin())
-	} else {
-		p.packet, err = os.ReadFile(packet)
-	}
-	if err != nil {
-		return nil, usageErrorf("packet: %w", err)
-	}
-	return p, nil
+	p.packet, err = readPacket(cmd, packet)
+	return p, err
 }
 
 // parameters puts together what every post has in its query: the caller's parameters after the defaults that they don't replace.

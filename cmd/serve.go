@@ -52,7 +52,9 @@ change of the configuration, applies tokens, certificates and the log level.`,
   aftermath serve --strict     # with ./aftermath.yaml; refuse to start on broken rules, even where the last good ones are at hand`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), reg, path, strict, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			ctx, stop := untilInterrupted(cmd.Context())
+			defer stop()
+			return serve(ctx, reg, path, strict, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `FILE`")

@@ -53,7 +53,10 @@ ids of delivery and callback are "test" and secrets are "[secret]".`,
 			if err := report.print(cmd.OutOrStdout(), format); err != nil {
 				return err
 			}
-			if report.failed() > 0 || len(report.problems) > 0 {
+			switch {
+			case len(report.problems) > 0 && len(report.results) == 0:
+				return failuref("no test was run: mend the %s above, and try again", errorsOf(len(report.problems)))
+			case report.failed() > 0 || len(report.problems) > 0:
 				return &exitError{code: exitFailure}
 			}
 			if len(report.results) == 0 && only != "" && report.skipped > 0 {
@@ -68,6 +71,7 @@ ids of delivery and callback are "test" and secrets are "[secret]".`,
 	cmd.Flags().StringVarP(&path, "config", "c", "", "the configuration `FILE` that the rules are read under")
 	cmd.Flags().StringVar(&format, "format", "text", "text, json or junit")
 	cmd.Flags().StringVar(&only, "run", "", "run only tests whose name matches this `REGEXP`")
+	completeWords(cmd, "format", "text", "json", "junit")
 	return cmd
 }
 

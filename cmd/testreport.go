@@ -1,12 +1,14 @@
 package cmd
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"unicode/utf8"
+	"time"
+
+	"github.com/rivo/uniseg"
 
 	"github.com/aftermath-rules/aftermath/internal/ruletest"
 )
@@ -40,6 +42,9 @@ func (r *testReport) text(w io.Writer) error {
 		if r.skipped > 0 {
 			fmt.Fprintf(&b, ", %d left out", r.skipped)
 		}
+		if len(r.problems) > 0 {
+			fmt.Fprintf(&b, "; %s above keep tests from being run", plural(len(r.problems), "error"))
+		}
 		fmt.Fprintf(&b, "\n%s: %d matched by a test", plural(r.rules, "rule"), r.rules-len(r.untested))
 		if len(r.untested) > 0 {
 			fmt.Fprintf(&b, ", %d by none: %s", len(r.untested), some(r.untested))
@@ -70,7 +75,7 @@ func writeRows(b *strings.Builder, p paint, res *ruletest.Result) {
 	rows := make([]ruletest.Row, len(res.Rows))
 	for i, row := range res.Rows {
 		rows[i] = ruletest.Row{Expected: visible(row.Expected), Got: visible(row.Got), Same: row.Same}
-		if n := utf8.RuneCountInString(rows[i].Expected); n <= widest {
+		if n := uniseg.StringWidth(rows[i].Expected); n <= widest {
 			width = max(width, n)
 		}
 	}
@@ -140,27 +145,28 @@ func (r *testReport) json(w io.Writer) error {
 	return writeJSON(w, out)
 }
 
-// writeJSON writes v as people read it.
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
 // junitCase and the others are the parts of JUnit's report that CI systems read.
 type junitCase struct {
 	Name    string        `xml:"name,attr"`
 	Class   string        `xml:"classname,attr"`
 	File    string        `xml:"file,attr"`
 	Line    int           `xml:"line,attr"`
+	Time    seconds       `xml:"time,attr"`
 	Failure *junitMessage `xml:"failure,omitempty"`
 	Error   *junitMessage `xml:"error,omitempty"`
 }
 
 type junitMessage struct {
 	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
 	Text    string `xml:",cdata"`
+}
+
+// seconds are written as JUnit does.
+type seconds time.Duration
+
+func (s seconds) MarshalText() ([]byte, error) {
+	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', 6, 64), nil
 }
 
 type junitSuite struct {
@@ -169,6 +175,8 @@ type junitSuite struct {
 	Tests    int         `xml:"tests,attr"`
 	Failures int         `xml:"failures,attr"`
 	Errors   int         `xml:"errors,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Time     seconds     `xml:"time,attr"`
 	Cases    []junitCase `xml:"testcase"`
 }
 
@@ -178,6 +186,7 @@ type junitSuites struct {
 	Tests    int           `xml:"tests,attr"`
 	Failures int           `xml:"failures,attr"`
 	Errors   int           `xml:"errors,attr"`
+	Time     seconds       `xml:"time,attr"`
 	Suites   []*junitSuite `xml:"testsuite"`
 }
 
@@ -195,19 +204,21 @@ func (r *testReport) junit(w io.Writer) error {
 	for _, p := range r.problems {
 		s := suite(p.File)
 		s.Errors++
-		s.Cases = append(s.Cases, junitCase{Name: "load", Class: p.File, File: p.File, Line: max(p.Line, 1), Error: &junitMessage{p.Message, p.String()}})
+		s.Cases = append(s.Cases, junitCase{Name: "load", Class: p.File, File: p.File, Line: max(p.Line, 1), Error: &junitMessage{visible(p.Message), "load", visible(p.String())}})
 	}
 	for i := range r.results {
 		res := &r.results[i]
 		t := res.Test
 		s := suite(t.File)
-		c := junitCase{Name: t.Name, Class: t.File, File: t.File, Line: t.Line}
+		c := junitCase{Name: t.Name, Class: t.File, File: t.File, Line: t.Line, Time: seconds(res.Took)}
+		s.Time += c.Time
+		out.Time += c.Time
 		if !res.Passed {
 			s.Failures++
 			var b strings.Builder
 			fmt.Fprintf(&b, "%s: %s\n", place(t), visible(res.Why))
 			writeRows(&b, false, res)
-			c.Failure = &junitMessage{res.Why, b.String()}
+			c.Failure = &junitMessage{visible(res.Why), "mismatch", b.String()}
 		}
 		s.Cases = append(s.Cases, c)
 	}

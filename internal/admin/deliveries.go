@@ -222,6 +222,11 @@ func (f *filter) fits(d *engine.DeadLetter) bool {
 		(len(f.IDs) == 0 || slices.Contains(f.IDs, j.ID))
 }
 
+// all tells that nothing is chosen: what was forgotten must not take everything.
+func (f *filter) all() bool {
+	return f.Status+f.Rule+f.Action+f.Account+f.Since+f.Until == "" && len(f.IDs) == 0
+}
+
 type bulkOrder func(context.Context, func(*engine.DeadLetter) bool, func(engine.Progress)) (engine.Progress, error)
 
 // bulk replays or discards all that fits. A client that goes away ends it after what is under way.
@@ -234,6 +239,10 @@ func (a *api) bulk(done string, order bulkOrder) http.HandlerFunc {
 		}
 		if f.Count {
 			a.count(w, r, f)
+			return
+		}
+		if f.all() {
+			Error(w, http.StatusBadRequest, `this would take every dead letter: write {"status": "dead"} for that, or choose by rule, action, account, since, until or ids`)
 			return
 		}
 		long := startLong(w, r)

@@ -131,11 +131,14 @@ func TestDeadLetters(t *testing.T) {
 	if got := s.Deliveries("status=discarded"); len(got) != 1 || got[0]["id"] != other {
 		t.Errorf("%v", got)
 	}
-	code, out, errs := aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.Admin)
-	if code != 2 || !strings.Contains(errs, "--yes") {
-		t.Errorf("without --yes and a terminal: exit %d, %s%s", code, out, errs)
+	for _, everything := range []string{"--all", "--status=dead"} {
+		code, out, errs := aftermath(t, dir, nil, "deliveries", "discard", everything, "--admin", s.Admin)
+		if code != 1 || out != "" || !strings.Contains(errs, "this would discard all of the 4 dead letters, and nothing was discarded: add --yes") {
+			t.Errorf("%s without --yes and a terminal: exit %d, %s%s", everything, code, out, errs)
+		}
 	}
-	if code, out, errs = aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.Admin, "--yes"); code != 0 || out != "1 of 1 dead letter discarded\n" {
+	code, out, errs := 0, "", ""
+	if code, out, errs = aftermath(t, dir, nil, "deliveries", "discard", "--account", "user2", "--admin", s.Admin); code != 0 || out != "1 of 1 dead letter discarded\n" {
 		t.Errorf("exit %d, %s%s", code, out, errs)
 	}
 	if code, out, errs = aftermath(t, dir, nil, "deliveries", "replay", "--all", "--yes", "--admin", s.Admin, "--json"); code != 0 || !strings.Contains(out, `"replayed": 3`) || errs != "" {
@@ -206,6 +209,9 @@ func TestDeliveriesRefusals(t *testing.T) {
 		{"DELETE", "deliveries/" + id, "", 409},
 		{"DELETE", "deliveries/UPPER", "", 404},
 		{"POST", "deliveries/replay", `{"status":"done"}`, 400},
+		{"POST", "deliveries/replay", `{}`, 400},
+		{"POST", "deliveries/discard", ``, 400},
+		{"POST", "deliveries/discard", `{"rule":"","ids":[]}`, 400},
 		{"POST", "deliveries/replay", `{"rul":"all"}`, 400},
 		{"POST", "deliveries/replay", `{"rule":"all"} more`, 400},
 		{"POST", "deliveries/discard", `[1]`, 400},
@@ -412,7 +418,7 @@ func TestKillDuringBulkReplay(t *testing.T) {
 		s.Status() // whatever the moment, the counts balance
 	}
 	var result map[string]any
-	if code, text := s.Call("POST", "deliveries/replay", `{}`, &result); code != 200 {
+	if code, text := s.Call("POST", "deliveries/replay", `{"status":"dead"}`, &result); code != 200 {
 		t.Fatalf("%d %s", code, text)
 	}
 	s.Counted("all to be done", func(c, d, pending, dead, _ uint64) bool {
