@@ -59,7 +59,7 @@ func (p *poster) load(cmd *cobra.Command, o *sendOptions) error {
 	total := tally{reasons: map[string]int{}}
 	var mu sync.Mutex
 	plan := load.Plan{Rate: o.rate, Concurrency: min(o.concurrency, o.count), Count: o.count}
-	times := plan.Run(cmd.Context(), func(ctx context.Context, _ int) {
+	times := plan.Run(ctx, func(ctx context.Context, _ int) {
 		a, err := p.post(ctx)
 		mu.Lock()
 		total.add(a, err)
