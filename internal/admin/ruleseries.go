@@ -103,8 +103,8 @@ func (m *ruleMinutes) at(minute int64) uint32 {
 type ruleMatches struct {
 	Since   time.Time `json:"since"` // the start of the process, or later where more rules match than are kept: nothing is known of before
 	Step    int       `json:"step_s"`
-	At      []int64   `json:"at"` // seconds since 1970, at the beginning of each step
-	Matches []uint64  `json:"matches"`
+	At      []int64   `json:"at"`      // seconds since 1970, at the beginning of each step
+	Matches []*uint64 `json:"matches"` // null where nothing is known
 }
 
 // over gives a rule's matches of the span before now. The last point is the minute, or the part of a step, that goes on.
@@ -120,14 +120,19 @@ func (s *RuleSeries) over(rule string, span time.Duration, now time.Time) ruleMa
 	last := now.Unix() / 60
 	whole := min(int64(span/time.Minute), minutesKept)
 	step := max(1, (whole+maxPoints-1)/maxPoints)
-	out := ruleMatches{Since: minutes.since.UTC(), Step: int(step) * 60, At: []int64{}, Matches: []uint64{}}
-	first := max(last-whole+1, minutes.since.Unix()/60)
+	out := ruleMatches{Since: minutes.since.UTC(), Step: int(step) * 60, At: []int64{}, Matches: []*uint64{}}
+	known := minutes.since.Unix() / 60
+	first := last - whole + 1
 	for at := first - first%step; at <= last; at += step {
-		sum := uint64(0)
+		var sum uint64
 		for i := range step {
 			sum += uint64(minutes.at(at + i))
 		}
-		out.At, out.Matches = append(out.At, at*60), append(out.Matches, sum)
+		one := &sum
+		if at+step <= known {
+			one = nil
+		}
+		out.At, out.Matches = append(out.At, at*60), append(out.Matches, one)
 	}
 	return out
 }

@@ -53,7 +53,7 @@ function Result({ of: r, stale, pick }) {
     ${!r.complete && html`<p class="why">Its time ended there: what is older was not run.</p>`}
     ${r.skipped > 0 && html`<p class="faint">${plural(r.skipped, "stored packet was", "stored packets were")} left out: no friend-delete packets.</p>`}
     ${r.elsewhere.length > 0 && html`<p class="faint">Other files on disk are broken: those that run stand in for them.</p>`}
-    ${r.rules.length > 0 && html`<div class="scroll flush" tabindex="0" role="group" aria-label="rules of the backtest"><table class="plain">
+    ${r.rules.length > 0 && html`<div class="scroll flush" tabindex="0" role="group" aria-label="rules of the backtest"><table class="plain backtest">
       <thead><tr><th>Rule</th><th class="num">Fired</th><th class="num">Would fire</th><th class="num">Gained</th><th class="num">Lost</th><th>Remarks</th></tr></thead>
       <tbody>${r.rules.map((one) => html`<${Row} of=${one} pick=${pick} key=${one.rule} />`)}</tbody></table></div>`}
     ${r.quiet + r.omitted > 0 && html`<p class="faint">${r.quiet > 0 && `${plural(r.quiet, "rule")} fired for no pair, then or now. `}${r.omitted > 0 && `${plural(r.omitted, "more rule")} are not shown.`}</p>`}

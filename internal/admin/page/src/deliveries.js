@@ -161,13 +161,13 @@ function Delivery({ id }) {
       <div class="wide"><dt>Delivery</dt><dd><code>${v.id}</code></dd></div>
       <div class="wide"><dt>Callback</dt><dd><code>${v.callback_id}</code></dd></div>
     </dl>
-    <h2>${plural(v.history.length, "entry", "entries")} of its history</h2>
+    <h2>History <small>${plural(v.history.length, "entry", "entries")}</small></h2>
     <ol class="attempts">${[...v.history].reverse().map((a, i) => html`<li class="card" key=${a.at + i}>
       <div class="row between wrap"><span><${Badge} kind=${outcomes[a.outcome] || "off"}>${a.outcome}<//>
         ${a.attempt ? html` attempt ${a.attempt}` : ""}${a.dry_run ? html` <${Badge} kind="off">dry run<//>` : ""}</span>
         <span class="faint">${when(a.at)}, took ${number(Math.round(a.took_ms * 10) / 10)} ms</span></div>
       ${a.error && html`<p class="why"><${Text} of=${a.error} /></p>`}
-      ${a.detail && html`<p><${Text} of=${a.detail} /></p>`}
+      ${a.detail && !a.error?.includes(a.detail) && html`<p><${Text} of=${a.detail} /></p>`}
       <div class="pairs">${a.sent && html`<${Body} title="Sent" text=${a.sent} />`}${a.received && html`<${Body} title="Came back" text=${a.received} />`}</div>
     </li>`)}</ol>`}
   </div>`;

@@ -79,7 +79,7 @@ function mount(parent, doc, extensions, label, first = 1) {
   return new EditorView({
     parent: holder, root,
     state: EditorState.create({ doc, extensions: [
-      yaml(), colours, theme, lineNumbers({ formatNumber: (n) => String(n + first - 1) }), bracketMatching(), EditorView.contentAttributes.of({ "aria-label": label }), EditorView.lineWrapping, ...extensions,
+      yaml(), colours, theme, lineNumbers({ formatNumber: (n) => String(n + first - 1) }), bracketMatching(), EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), EditorView.lineWrapping, ...extensions,
     ] }),
   });
 }

@@ -20,14 +20,14 @@ export function Overview() {
     <${RuleSets} rules=${s.rules} />
     <${Store} store=${s.store} />
     <${Tiles} counts=${s.counts} />
-    <div class="row between"><h2>Over time</h2>
+    <div class="row between wrap"><h2>Over time</h2>
       <label class="inline">Show the last <select value=${back.value} onChange=${(e) => (back.value = e.target.value)}>
         <option value="15m">15 minutes</option><option value="1h">hour</option><option value="12h">12 hours</option>
       </select></label></div>
     <div class="charts">
-      <${Chart} title="Callbacks and matches" unit="/s" data=${series.value} lines=${[["callbacks", "Callbacks", "--c1"], ["matches", "Matches", "--c2"]]} />
-      <${Chart} title="Deliveries done" unit="/s" data=${series.value} lines=${[["done", "Done", "--c3"]]} />
-      <${Chart} title="Time to accept" unit=" ms" data=${series.value} lines=${[["accept_p50_ms", "Median", "--c1"], ["accept_p99_ms", "99th percentile", "--c4"]]} />
+      <${Chart} title="Callbacks and matches, per second" unit="/s" data=${series.value} lines=${[["callbacks", "Callbacks", "--c1"], ["matches", "Matches", "--c2"]]} />
+      <${Chart} title="Deliveries done, per second" unit="/s" data=${series.value} lines=${[["done", "Done", "--c3"]]} />
+      <${Chart} title="Time to accept, in ms" unit=" ms" data=${series.value} lines=${[["accept_p50_ms", "Median", "--c1"], ["accept_p99_ms", "99th percentile", "--c4"]]} />
       <${Chart} title="Pending and dead" unit="" data=${series.value} lines=${[["pending", "Pending", "--c2"], ["dead", "Dead", "--c4"]]} />
     </div>
     <${Actions} actions=${s.actions} />
@@ -120,7 +120,7 @@ function Actions({ actions }) {
     <thead><tr><th>Action</th><th>Type</th><th>State</th><th class="num">Queued</th><th class="num">Running</th><th>Last success</th><th>Last error</th></tr></thead>
     <tbody>${rows.map(([name, a]) => html`<tr key=${name}>
       <td><a href=${"#/deliveries" + query({ action: name })}>${name}</a></td><td>${a.type}</td>
-      <td><${Badge} kind=${a.gone ? "warn" : a.breaker === "closed" ? "good" : "bad"}>${a.gone ? "gone" : a.breaker === "closed" ? "well" : a.breaker}<//></td>
+      <td><${Badge} kind=${a.gone ? "warn" : a.breaker === "closed" ? "good" : "bad"}>${a.gone ? "gone" : a.breaker === "closed" ? "healthy" : a.breaker}<//></td>
       <td class="num">${number(a.queued)}</td><td class="num">${number(a.running)}</td>
       <td title=${when(a.last_ok)}>${ago(a.last_ok)}</td>
       <td>${a.last_error ? html`<${Text} of=${a.last_error} /> <span class="faint">${ago(a.last_error_at)}</span>` : "–"}</td></tr>`)}</tbody>

@@ -37,7 +37,7 @@ export function Rule({ name }) {
       ${r.source ? html`<${Highlighted} text=${r.source} first=${r.line} />` : html`<${Source} from=${r.line} text=${r.condition} />`}
       <${Matches} name=${name} />
       <${Tests} name=${name} />
-      <section aria-label="Last deliveries"><h3>Last deliveries</h3>
+      <section class="part" aria-label="Last deliveries"><h3>Last deliveries</h3>
         ${last.value ? html`<${DeliveryTable} rows=${last.value.deliveries} short none="This rule has made no delivery yet." />` : html`<p class="faint">Being looked up…</p>`}</section>`}
     ${!r && !error.value && html`<p class="faint">Being looked up…</p>`}
   </section>`;
@@ -77,12 +77,12 @@ function Matches({ name }) {
   const series = useSignal(null);
   useEvery(10_000, async (abort) => (series.value = await api(`rules/${encodeURIComponent(name)}/series` + query({ span: back.value }), { signal: abort })), [name, back.value]);
   const s = series.value;
-  const sum = s?.matches.reduce((a, b) => a + b, 0);
-  return html`<section aria-label="Matches over time"><div class="row between wrap"><h3>Matches over time</h3>
+  const sum = s?.matches.reduce((a, b) => a + (b || 0), 0);
+  return html`<section class="part" aria-label="Matches over time"><div class="row between wrap"><h3>Matches over time</h3>
       <label class="inline">Show the last <select value=${back.value} onChange=${(e) => (back.value = e.target.value)}>
         <option value="1h">hour</option><option value="6h">6 hours</option><option value="24h">24 hours</option></select></label></div>
-    <${Chart} title=${s ? `${plural(sum, "match", "matches")}, by ${s.step_s === 60 ? "the minute" : `${s.step_s / 60} minutes`}` : "…"} unit="" data=${s} bars whole lines=${[["matches", "Matches", "--c1"]]} />
-    ${s && html`<p class="faint">Counted by this process since ${when(s.since)}; a restart begins anew.</p>`}</section>`;
+    ${s && html`<${Chart} title=${`${plural(sum, "match", "matches")} by ${s.step_s === 60 ? "the minute" : `${s.step_s / 60} minutes`}`} unit="" data=${s} bars=${s.step_s} lines=${[["matches", "Matches", "--c1"]]} />
+    <p class="faint">Counted by this process since ${when(s.since)}; a restart begins anew.</p>`}</section>`;
 }
 
 // Tests are those that expect the rule to match. They run when somebody says so.
@@ -108,8 +108,8 @@ function Tests({ name }) {
   const t = tests.value;
   const ran = t?.tests.filter((x) => x.passed !== null);
   const failed = ran?.filter((x) => !x.passed).length;
-  return html`<section class="tests" aria-label="Tests"><div class="row between wrap"><h3>Tests</h3>
-      <div class="row"><span role="status">${ran?.length > 0 && (failed ? html`<${Badge} kind="bad">${plural(failed, "test")} of ${ran.length} failed<//>` : html`<${Badge} kind="good">${ran.length === 1 ? "the test passed" : `all ${ran.length} passed`}<//>`)}</span>
+  return html`<section class="part" aria-label="Tests"><div class="row between wrap"><h3>Tests</h3>
+      <div class="row"><span role="status">${ran?.length > 0 && (failed ? html`<${Badge} kind="bad">${failed} of ${ran.length} failed<//>` : html`<${Badge} kind="good">${ran.length === 1 ? "the test passed" : `all ${ran.length} passed`}<//>`)}</span>
       ${t?.tests.length > 0 && html`<button type="button" disabled=${busy.value} onClick=${() => ask("POST")}>${busy.value ? "Running…" : "Run the tests"}</button>`}</div></div>
     ${error.value && html`<${Problem}>${visible(error.value)}<//>`}
     ${t?.errors.map((p) => html`<p class="why"><${Text} of=${`${p.file}:${p.line}:${p.column}: ${p.message}`} /></p>`)}

@@ -65,7 +65,7 @@ function List({ chosen }) {
   }, [from, to, found.value]);
 
   useEffect(() => {
-    const size = new ResizeObserver(() => (height.value = box.current.clientHeight));
+    const size = new ResizeObserver(() => box.current && (height.value = box.current.clientHeight));
     size.observe(box.current);
     return () => size.disconnect();
   }, []);
@@ -93,7 +93,7 @@ function List({ chosen }) {
     </div>
     ${found.value.error && html`<${Problem}>${found.value.error}<//>`}
     <div class="card flush rows" ref=${box} onScroll=${(e) => (top.value = e.target.scrollTop)} onKeyDown=${keys} tabindex="0" role="region" aria-label="Rules found">
-      ${found.value.set && !found.value.total && html`<p class="faint pad">No rule fits.</p>`}
+      ${found.value.set && !found.value.total && html`<p class="faint pad">${q.value || state.value ? "No rule fits." : "There is no rule yet: write one in Try it, and put it into the rules folder."}</p>`}
       <div class="tall" role="list" style=${{ height: found.value.total * rowHeight + "px" }}>
         ${rows.map(([i, r]) => html`<div role="listitem" key=${i} aria-setsize=${found.value.total} aria-posinset=${i + 1} class="rule" style=${{ transform: `translateY(${i * rowHeight}px)` }}>
           ${r ? html`<a href=${"#/rules/" + encodeURIComponent(r.name)} data-row=${i} aria-current=${r.name === chosen ? "true" : undefined}>

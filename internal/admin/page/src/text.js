@@ -35,6 +35,7 @@ export function ago(at) {
 }
 
 export function span(s) {
+  if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 60) return `${Math.round(s)} s`;
   if (s < 3600) return `${Math.round(s / 60)} min`;
   if (s < 48 * 3600) return `${Math.round(s / 3600)} h`;

@@ -139,7 +139,7 @@ export function Try({ params }) {
       </section>
       <section class="stack" aria-label="Packet">
         <div class="row between wrap"><label for="packet">Packet</label><${Pick} take=${take} /></div>
-        <textarea id="packet" rows="9" spellcheck="false" value=${packet.value} onInput=${(e) => (packet.value = draft.packet = e.target.value)} aria-describedby="packet-error"></textarea>
+        <textarea id="packet" rows="12" spellcheck="false" value=${packet.value} onInput=${(e) => (packet.value = draft.packet = e.target.value)} aria-describedby="packet-error"></textarea>
         <label for="query">Query of the callback's URL</label>
         <input id="query" spellcheck="false" value=${search.value} onInput=${(e) => (search.value = draft.query = e.target.value)} />
         <p id="packet-error" class="problem" role="alert" hidden=${!a?.packet_error}>${a?.packet_error && html`This is no friend-delete packet: <${Text} of=${a.packet_error} />`}</p>

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../../../..");
 
-let binary;
+let binary = process.env.AFTERMATH; // a program that is built already
 export function build() {
   if (binary) return binary;
   const dir = mkdtempSync(join(tmpdir(), "aftermath-page-"));
@@ -45,30 +45,38 @@ export async function receiver() {
   return r;
 }
 
+// serve starts one on files of its own. It can be ended and started again, on the same admin port.
 export async function serve({ files, token }) {
   const dir = mkdtempSync(join(tmpdir(), "aftermath-page-"));
-  const write = (name, text) => {
+  const s = { dir };
+  s.write = (name, text) => {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
     writeFileSync(join(dir, name), text);
   };
-  write("aftermath.yaml", `callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}
-admin: {listen: 127.0.0.1:0${token ? ", token: " + token : ""}}
+  for (const [name, text] of Object.entries(files)) s.write(name, text);
+  let child, ended;
+  s.start = async (port = 0) => {
+    s.write("aftermath.yaml", `callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}
+admin: {listen: 127.0.0.1:${port}${token ? ", token: " + token : ""}}
 poll: 500ms
 `);
-  for (const [name, text] of Object.entries(files)) write(name, text);
-  const child = spawn(build(), ["serve", "-c", "aftermath.yaml"], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
-  let out = "", log = "";
-  child.stdout.on("data", (d) => (out += d));
-  child.stderr.on("data", (d) => (log += d));
-  const ended = new Promise((r) => child.on("exit", r));
-  const line = (name) => new RegExp(`^${name} +(http\\S+)`, "m").exec(out)?.[1];
-  const s = { dir, write, log: () => log };
-  await until("serve to listen", () => {
-    if (child.exitCode !== null) throw new Error("serve ended:\n" + log);
-    return line("admin") && out.includes("\ntry ");
-  }, 60_000);
-  s.admin = line("admin");
-  s.callbacks = line("callbacks");
+    child = spawn(build(), ["serve", "-c", "aftermath.yaml"], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
+    let out = "", log = "";
+    child.stdout.on("data", (d) => (out += d));
+    child.stderr.on("data", (d) => (log += d));
+    ended = new Promise((r) => child.on("exit", r));
+    const line = (name) => new RegExp(`^${name} +(http\\S+)`, "m").exec(out)?.[1];
+    await until("serve to listen", () => {
+      if (child.exitCode !== null) throw new Error("serve ended:\n" + log);
+      return line("admin") && out.includes("\ntry ");
+    }, 60_000);
+    s.admin = line("admin");
+    s.callbacks = line("callbacks");
+  };
+  s.end = async (how = "SIGTERM") => {
+    child.kill(how);
+    await ended;
+  };
   s.send = async (pairs, platform = "iOS") => {
     const q = new URLSearchParams({ SdkAppid: "1400000000", CallbackCommand: "Sns.CallbackFriendDelete", contenttype: "json", ClientIP: "203.0.113.7", OptPlatform: platform });
     const body = { CallbackCommand: "Sns.CallbackFriendDelete", PairList: pairs.map(([f, t]) => ({ From_Account: f, To_Account: t })) };
@@ -77,9 +85,9 @@ poll: 500ms
   };
   s.api = async (path) => (await fetch(s.admin + "/api/v1/" + path, { headers: token ? { Authorization: "Bearer " + token } : {} })).json();
   s.stop = async () => {
-    child.kill("SIGTERM");
-    await ended;
+    await s.end();
     rmSync(dir, { recursive: true, force: true });
   };
+  await s.start();
   return s;
 }
