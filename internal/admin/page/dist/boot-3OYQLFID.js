@@ -1,1 +1,0 @@
-var e=()=>import("./main-VNJKUO4B.js");document.hidden?e():requestAnimationFrame(()=>setTimeout(e));
