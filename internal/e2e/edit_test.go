@@ -75,12 +75,9 @@ func TestAnEditAndARule(t *testing.T) {
 		t.Fatalf("exit %d %v\n%s%s", code, err, out, errs)
 	}
 	for _, r := range command.Rules {
-		if r.Rule == "tells" {
-			a, _ := json.Marshal(r)
-			b, _ := json.Marshal(tells)
-			if string(a) != string(b) {
-				t.Errorf("the command says %s, and the admin port %s", a, b)
-			}
+		// Its examples are the oldest, and the admin port's the newest.
+		if r.Rule == "tells" && (r.Before != tells.Before || r.Now != tells.Now || r.Gained != tells.Gained || r.Lost != tells.Lost || len(r.Examples) != len(tells.Examples)) {
+			t.Errorf("the command says %+v, and the admin port %+v", r, tells)
 		}
 	}
 
