@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,9 +17,20 @@ const (
 	foundDisabled = "disabled"
 )
 
-// buildIndex makes the index of the active rules and notes how it finds each.
-func (rs *RuleSet) buildIndex() {
+// manyShare is how many rules that demand the same value are worth a warning.
+const manyShare = 1000
+
+// hotKey is a value that very many rules demand.
+type hotKey struct {
+	first *Rule
+	rules int // about
+	test  string
+}
+
+// buildIndex makes the index of the active rules, notes how it finds each, and gives the values that very many of them demand.
+func (rs *RuleSet) buildIndex() (hot []hotKey) {
 	d := &describer{lists: map[pairindex.Set]string{}, known: map[string]string{}}
+	told := map[string]bool{}
 	for name, l := range rs.lists {
 		d.lists[l.List] = name
 	}
@@ -29,8 +41,18 @@ func (rs *RuleSet) buildIndex() {
 		Texts: lang.Likely(),
 		Found: func(i int, by []pairindex.Atom, always bool) {
 			rs.active[i].FoundBy = d.describe(rs.active[i], by, always)
+			for j := range by {
+				if by[j].Rules < manyShare {
+					continue
+				}
+				if test := d.way(&by[j]) + fmt.Sprintf(" with %q", by[j].Text); !told[test] {
+					told[test] = true
+					hot = append(hot, hotKey{rs.active[i], by[j].Rules, test})
+				}
+			}
 		},
 	})
+	return hot
 }
 
 // describer says in a few words how rules are found.
@@ -50,6 +72,9 @@ func (d *describer) describe(r *Rule, by []pairindex.Atom, always bool) string {
 	}
 	var ways []string
 	for i := range by {
+		if by[i].Field >= pairindex.MaxNumbers && len(by) > 1 {
+			continue // a pattern fails on texts of such a length
+		}
 		if way := d.way(&by[i]); !slices.Contains(ways, way) {
 			ways = append(ways, way)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,10 @@ func TestHugeInputs(t *testing.T) {
 			want := tt.matches
 			if tt.meets.Pairs[0].From == "alice" {
 				want++ // the running set's rule
+			}
+			hot := slices.ContainsFunc(set.Warnings, func(p Problem) bool { return strings.Contains(p.Message, `equality on From_Account with "alice"`) })
+			if hot != (tt.name == "all demand the same") {
+				t.Errorf("a warning that very many rules demand the same: %t", hot)
 			}
 			start = time.Now()
 			got := set.Match(nil, tt.meets, 0)

@@ -266,7 +266,23 @@ func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 	return c.test(c.compareNumbers(n))
 }
 
+// ranges are what the numbers that have a known one lie within.
+var ranges = map[uint8][2]int64{pairIndex: {0, 1<<63 - 1}, hour: {0, 23}, minute: {0, 59}, weekday: {0, 6}, day: {1, 31}, month: {1, 12}}
+
+// limit compares a number with k. What its range decides is constant.
 func limit(field uint8, op string, k int64) pairindex.Formula {
+	low, high := int64(-1<<63), int64(1<<63-1)
+	if r, ok := ranges[field]; ok {
+		low, high = r[0], r[1]
+	} else if field >= lengths {
+		low = 0
+	}
+	switch {
+	case op == "==" && (k < low || k > high), op == ">" && high <= k, op == ">=" && high < k, op == "<" && low >= k, op == "<=" && low > k:
+		return pairindex.Constant(false)
+	case op == ">" && low > k, op == ">=" && low >= k, op == "<" && high < k, op == "<=" && high <= k:
+		return pairindex.Constant(true)
+	}
 	switch op {
 	case "==":
 		return pairindex.Number(pairindex.NumberIs, field, k)
@@ -374,7 +390,11 @@ func (p *planner) call(n *ast.CallNode) pairindex.Formula {
 		if !ok {
 			return pairindex.Opaque()
 		}
-		return c.test(c.textTest(n.Arguments[0], inSample(percent)))
+		test := c.textTest(n.Arguments[0], inSample(percent))
+		if test != nil && (percent == 0 || percent == 100) {
+			return pairindex.Constant(percent == 100)
+		}
+		return c.test(test)
 	}
 	return pairindex.Opaque()
 }

@@ -43,7 +43,7 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 		c := p.plan(r.Formula)
 		b.rule(i, r, &c)
 		if o.Found != nil {
-			o.Found(i, c.atoms, c.all)
+			o.Found(i, b.counted(c.atoms), c.all)
 		}
 	}
 	b.finish()
@@ -116,6 +116,16 @@ func (b *builder) count(n int, rule func(i int) Rule) {
 
 func (b *builder) sketch(kind Kind, field uint8, text string) uint64 {
 	return hash(b.seedOf(key{kind: kind, field: field}), text) & uint64(len(b.often)-1)
+}
+
+// counted says of each equality how many rules demand it.
+func (b *builder) counted(atoms []Atom) []Atom {
+	for i := range atoms {
+		if a := &atoms[i]; a.Kind == Equal {
+			a.Rules = int(b.often[b.sketch(Equal, a.Field, a.Text)])
+		}
+	}
+	return atoms
 }
 
 // seedOf is where the hash of a text in a table begins.

@@ -9,6 +9,7 @@ type Atom struct {
 	Number int64
 	Text   string
 	Set    Set
+	Rules  int // of an equality: about how many rules demand it; for Options.Found
 }
 
 // maxAtoms bounds a cover: beyond it, running the rule for every event is the cheaper way.
@@ -185,10 +186,35 @@ func (c *cover) nowhere() bool { return !c.all && len(c.atoms) == 0 }
 // best is the cover, of two things that must both be so, which holds more seldom.
 func best(a, b cover) cover {
 	c := a
+	if a.oneOf() && b.oneOf() && a.atoms[0].Kind == b.atoms[0].Kind && a.atoms[0].Field == b.atoms[0].Field {
+		return common(a, b)
+	}
 	switch {
 	case a.nowhere(), b.all:
 	case b.nowhere(), a.all, b.chance < a.chance:
 		c = b
+	}
+	c.exact = c.nowhere()
+	return c
+}
+
+// oneOf tells whether the cover says that one text, or number, is one of a few.
+func (c *cover) oneOf() bool {
+	if c.all || len(c.atoms) == 0 || len(c.atoms) > manyAtoms {
+		return false
+	}
+	first := &c.atoms[0]
+	return (first.Kind == Equal || first.Kind == NumberIs) &&
+		!slices.ContainsFunc(c.atoms, func(a Atom) bool { return a.Kind != first.Kind || a.Field != first.Field })
+}
+
+// common is what two covers of the same text or number have in common: nothing for X == "a" && X == "b".
+func common(a, b cover) cover {
+	c := cover{chance: min(a.chance, b.chance)}
+	for _, atom := range a.atoms {
+		if slices.Contains(b.atoms, atom) {
+			c.atoms = append(c.atoms, atom)
+		}
 	}
 	c.exact = c.nowhere()
 	return c

@@ -85,13 +85,28 @@ func Pattern(field uint8, limit int, m Matcher) Formula {
 }
 
 // SameText tests that two texts are equal.
-func SameText(a, b uint8) Formula { return leaf(node{kind: sameText, field: a, other: b}) }
+func SameText(a, b uint8) Formula {
+	if a == b {
+		return Constant(true)
+	}
+	return leaf(node{kind: sameText, field: a, other: b})
+}
 
 // SameNumber tests that two numbers are equal.
-func SameNumber(a, b uint8) Formula { return leaf(node{kind: sameNumber, field: a, other: b}) }
+func SameNumber(a, b uint8) Formula {
+	if a == b {
+		return Constant(true)
+	}
+	return leaf(node{kind: sameNumber, field: a, other: b})
+}
 
 // LessNumber tests that number a is less than number b.
-func LessNumber(a, b uint8) Formula { return leaf(node{kind: lessNumber, field: a, other: b}) }
+func LessNumber(a, b uint8) Formula {
+	if a == b {
+		return Constant(false)
+	}
+	return leaf(node{kind: lessNumber, field: a, other: b})
+}
 
 // Call is a test by a function, which cannot fail and keeps nothing of the event. numbers has a bit for each number that it uses.
 func Call(numbers uint32, f func(*Event) bool) Formula {

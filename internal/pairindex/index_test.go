@@ -195,6 +195,8 @@ func TestFound(t *testing.T) {
 		{"a set", In(0, vips), "[InSet 0]"},
 		{"behind what may fail", And(Opaque(), Text(Equal, 0, "a")), "every event"},
 		{"before what may fail", And(Text(Equal, 0, "a"), Opaque()), "[Equal 0 a]"},
+		{"one text twice", And(Text(Equal, 0, "a"), Text(Equal, 0, "b")), "never"},
+		{"what two sides have in common", And(Or(Text(Equal, 0, "a"), Text(Equal, 0, "b")), Or(Text(Equal, 0, "b"), Text(Equal, 0, "c"))), "[Equal 0 b]"},
 		{"never", And(Text(Equal, 0, "a"), Constant(false)), "never"},
 		{"both ways of if", If(Number(NumberIs, 0, 1), Text(Equal, 0, "a"), Text(Equal, 1, "b")), "[Equal 0 a] [Equal 1 b]"},
 	}
