@@ -4,6 +4,9 @@
 // The way of a change: Live sees that something below the rules folder (or a list or secret that it names) is not what it was and
 // waits until it stands still; its Loader reads everything into a snapshot, Parse and Compile make a whole new RuleSet of it beside
 // the running one, and only then is it swapped in. What cannot be compiled leaves the running set alone and is reported.
+//
+// What did not change is taken over: files as they were, and in a file that changed the rules whose text did not. As soon as anything
+// is wrong all is read anew, so that every problem stands at its place.
 package rules
 
 import (

@@ -59,7 +59,8 @@
 // allow-list is enforced on the syntax tree, which also is brought into the form that expr's type checker knows.
 //
 // The checked and optimised tree of a condition becomes a Formula, which an index finds and mostly also evaluates by itself; then
-// the tree is let go. Where the VM is needed, and for templates, a tree is lowered, so that lists, patterns, ranges and zones
-// become calls of closures that expr's VM makes without reflection, and is compiled to byte code: a condition's when it is first
-// needed. Explain goes back to the tree as it was written, and runs each part of it by itself.
+// the tree is let go. The conditions that most rules have are read into the same Formula without a tree (see quick). Where the VM is
+// needed, and for templates, a tree is lowered, so that lists, patterns, ranges and zones become calls of closures that expr's VM
+// makes without reflection, and is compiled to byte code when it is first needed. Explain goes back to the tree as it was written,
+// and runs each part of it by itself.
 package lang

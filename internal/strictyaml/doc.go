@@ -1,5 +1,8 @@
 // Package strictyaml turns YAML into Go structs, strictly: unknown and repeated keys, tags, second documents and the traps of
 // YAML itself are problems, all of them are reported at once, and each one stands at its place in the file.
+//
+// A file is read by yaml.v3, unless it is as plain as large files are: then it is read quickly (see quick), to the same tree, and the
+// list that makes it large is given to the caller entry by entry (see Entries). Tests hold the two to each other.
 package strictyaml
 
 import (

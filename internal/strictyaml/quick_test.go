@@ -123,7 +123,7 @@ func anyYAML(t *rapid.T) string {
 // edited changes some bytes of src.
 func edited(t *rapid.T, src string, most int) string {
 	pieces := rapid.SampledFrom([]string{"", "", " ", "  ", "\n", "\n  ", "\n\n", "'", "\"", "[", "]", "{", "}", "|\n", ">\n", "#", " # ", "- ", ": ", ":", ",", "\t", "\r\n", "&a ", "*a", "!", "\ufeff",
-		"x", "é", "---\n", "...\n", "<<: ", "rules:\n", "actions:\n", "  - name: z\n", "    stop: true\n", "      deeper: 1\n", "? "})
+		"          \n", "\n          \n", "x", "é", "---\n", "...\n", "<<: ", "rules:\n", "actions:\n", "  - name: z\n", "    stop: true\n", "      deeper: 1\n", "? "})
 	for range rapid.IntRange(0, most).Draw(t, "edits") {
 		at := rapid.IntRange(0, len(src)).Draw(t, "at")
 		end := min(len(src), at+rapid.SampledFrom([]int{0, 0, 0, 1, 2, 5, 20, 90}).Draw(t, "cut"))
@@ -245,6 +245,25 @@ func TestEntries(t *testing.T) {
 	})
 	if skipped < all/5 {
 		t.Errorf("only %d of %d entries were known, so that this shows little", skipped, all)
+	}
+}
+
+// What stands behind a known entry may make another of it.
+func TestWhatFollowsAKnownEntry(t *testing.T) {
+	const text = "  - name: a\n    condition: |\n      x\n"
+	for name, behind := range map[string]string{
+		"spaces that belong to the text": "          \n", "another line of the text": "      y\n", "another key": "    stop: true\n", "what is no entry": "   - b\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			known := map[string]Entry{FirstLine(text): {Text: text, Line: 2, Value: "known"}}
+			all, _, doc := entriesOf("rules:\n"+text+behind+"  - name: b\n", known)
+			if doc != nil && doc.Listed() && all[0].Value != nil {
+				t.Error("it was skipped")
+			}
+			if all, _, _ := entriesOf("rules:\n"+text+"  - name: b\n", known); len(all) != 2 || all[0].Value == nil {
+				t.Error("it is not skipped without")
+			}
+		})
 	}
 }
 
