@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -99,4 +100,24 @@ func taken(before, now *RuleSet) bool {
 		}
 	}
 	return false
+}
+
+// Many edits of a large file, each of another rule, leave no more in memory than the last.
+func TestEditsLeaveNothing(t *testing.T) {
+	const rules, edits = 2000, 50
+	dir := t.TempDir()
+	text := crm + bigRules(0, rules)
+	write(t, dir, "a.yaml", text)
+	l := loader(t, dir)
+	set := loadRules(t, l, nil)
+	before := heap()
+	for i := range edits {
+		text = strings.Replace(text, fmt.Sprintf("name: rule-%d\n", i*20), fmt.Sprintf("name: edited-%d\n", i*20), 1)
+		write(t, dir, "a.yaml", text)
+		set = loadRules(t, l, set)
+	}
+	if grown, limit := heap()-before, int64(len(text))*5; grown > limit {
+		t.Errorf("%d edits of a file of %d bytes left %d bytes, more than %d", edits, len(text), grown, limit)
+	}
+	runtime.KeepAlive(set)
 }

@@ -109,7 +109,7 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 			}
 			known = prev.known(src)
 		}
-		f, err := parse(src, known)
+		f, err := parse(src, prev, known)
 		if f == nil {
 			var ps Problems
 			errors.As(err, &ps)

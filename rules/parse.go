@@ -27,6 +27,7 @@ type File struct {
 	carried *carried   // instead of all that the text would give
 	raw     rawRule    // the rule that is being parsed
 	expect  int        // how many rules there may be
+	detach  bool       // what is made of the text must not hold on to it
 }
 
 // listDef is a list as it is written: values, or the file that holds them.
@@ -97,13 +98,17 @@ type rawRule struct {
 // Parse reads one rules file. The error is Problems. The File is returned beside it where the text is sound YAML, so that Compile can
 // report what else is wrong.
 func Parse(name string, data []byte) (*File, error) {
-	return parse(newSource(name, "", "", data), nil)
+	return parse(newSource(name, "", "", data), nil, nil)
 }
 
-// parse is Parse that does not look into the rules that are known, by the first line of their text.
-func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
+// parse is Parse of a file of which prev (which may be nil) had an earlier text: rules that are known, by the first line of their
+// text, are not looked into.
+func parse(src source, prev *RuleSet, known map[string]strictyaml.Entry) (*File, error) {
 	const ruleSize = 96 // few are shorter
-	f := &File{Name: src.name, Path: src.path, rel: src.rel, sum: src.sum, expect: max(len(known)+16, len(src.data)/ruleSize)}
+	f := &File{
+		Name: src.name, Path: src.path, rel: src.rel, sum: src.sum,
+		expect: max(len(known)+16, len(src.data)/ruleSize), detach: prev != nil,
+	}
 	if len(src.data) == 0 {
 		return nil, Problems{{File: f.Name, Line: 1, Column: 1,
 			Message: "the file is empty, as if half-written; a file without rules holds at least a comment"}}
@@ -121,6 +126,9 @@ func parse(src source, known map[string]strictyaml.Entry) (*File, error) {
 	}
 	if f.syntax = ps; !doc.Listed() {
 		f.dec, f.rules, f.texts = &strictyaml.Decoder{Doc: doc}, nil, nil
+	}
+	if f.detach {
+		detach(doc.Root)
 	}
 	f.top()
 	if ps, _ := f.problems(); len(ps) > 0 {
@@ -141,9 +149,24 @@ func (f *File) entry(doc *strictyaml.Document, e strictyaml.Entry, n *yaml.Node)
 		f.rules = append(f.rules, ruleDef{before: e.Value.(*Rule), moved: e.Moved})
 		return false
 	}
+	if f.detach {
+		detach(n)
+	}
 	errors := f.dec.Errors()
 	f.addRule(n)
 	return f.dec.Errors() > errors || slices.ContainsFunc(f.rules[len(f.rules)-1].actions, func(ref actionRef) bool { return ref.inline != nil })
+}
+
+// detach gives the nodes texts of their own. What an edit makes is taken over by the sets after it, and would keep the whole file in
+// memory as it was at that edit.
+func detach(n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	n.Value = strings.Clone(n.Value)
+	for _, c := range n.Content {
+		detach(c)
+	}
 }
 
 // problems gives what was found so far: errors and warnings.

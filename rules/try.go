@@ -147,7 +147,7 @@ func (s *snapshot) replace(edit source) {
 // tryBeside compiles an edit with the other files as they were for the running set, none of which is read or parsed again: it is
 // done while somebody types. The error is errStale where one of them would have to be.
 func (l *Loader) tryBeside(running *RuleSet, edit source) (*RuleSet, error) {
-	f, err := parse(edit, nil)
+	f, err := parse(edit, running, nil)
 	if f == nil {
 		return nil, err
 	}
