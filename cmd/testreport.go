@@ -210,7 +210,7 @@ func (r *testReport) junit(w io.Writer) error {
 		res := &r.results[i]
 		t := res.Test
 		s := suite(t.File)
-		c := junitCase{Name: t.Name, Class: t.File, File: t.File, Line: t.Line, Time: seconds(res.Took)}
+		c := junitCase{Name: visible(t.Name), Class: t.File, File: t.File, Line: t.Line, Time: seconds(res.Took)}
 		s.Time += c.Time
 		out.Time += c.Time
 		if !res.Passed {

@@ -425,6 +425,15 @@ rules:
 	if err := json.Unmarshal(body, &report); status != 200 || err != nil || !report.OK || !strings.Contains(report.Sent, "alice") || len(hooks.bodies()) != 2 {
 		t.Errorf("API: %d %s", status, body)
 	}
+	if code, out, errs = aftermath(t, dir, nil, "actions", "test", "good", "--admin", s.Admin); code != 0 || !strings.Contains(out, "done after") || len(hooks.bodies()) != 3 {
+		t.Errorf("through the serve, without a secret: exit %d, %d webhooks\n%s%s", code, len(hooks.bodies()), out, errs)
+	}
+	if code, out, errs = aftermath(t, dir, nil, "actions", "test", "bad", "--admin", s.Admin); code != 1 || !strings.Contains(out, "failed after") || strings.Contains(out, "hunter2") {
+		t.Errorf("a failure through the serve: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs = aftermath(t, dir, nil, "actions", "test", "nope", "--admin", s.Admin); code != 1 || out != "" || !strings.Contains(errs, "there is no action nope") {
+		t.Errorf("no such action through the serve: exit %d\n%s%s", code, out, errs)
+	}
 	if status, body = s.Send(http.MethodPost, "/api/v1/actions/all/log/test", `{"dry_run": true}`); status != 200 || !strings.Contains(string(body), `"dry_run":true`) {
 		t.Errorf("API, an inline action: %d %s", status, body)
 	}
