@@ -33,7 +33,7 @@ export function Chart({ title, unit, data, lines, bars }) {
         const drawn = bars ? { paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }), points: { show: false } }
           : { width: 2, spanGaps: false, points: { show: (u) => u.data[0].length < 60, size: 4 } };
         plot.current = new uPlot({
-          width: box.current.clientWidth, height, legend: { show: false }, cursor: { show: false },
+          width: box.current.clientWidth, height, padding: [16, 24, 0, 0], legend: { show: false }, cursor: { show: false },
           scales: { x: { range: (u, min, max) => [min, max + (shown.current.bars || 0)] }, y: { range: (u, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
           series: [{}, ...lines.map(([, label, c]) => ({ label, stroke: colour(c), fill: bars ? colour(c) : undefined, ...drawn }))],
           axes: [{ ...axis, size: 32, space: 80, values: (u, ticks) => ticks.map((t) => clock(t * 1000, u.scales.x.max - u.scales.x.min < 600)) },
