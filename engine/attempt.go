@@ -143,7 +143,9 @@ func (r *runner) finish(a *attempt, res actions.Result, err error, goes bool) (n
 	if err != nil && r.e.attempts.Err() != nil {
 		return nil // it was cut off by the end of the process: it stays in the store, as if it had not run
 	}
-	r.learnPace(now.Sub(a.began))
+	if err == nil || actions.IsPermanent(err) { // what a receiver takes to fail says nothing of what it needs
+		r.learnPace(now.Sub(a.began))
+	}
 	r.settle(a, res, err, now)
 	if !goes {
 		next = r.next(now)

@@ -10,6 +10,7 @@ import (
 // once grows again step by step. It is guarded by its runner's lock.
 type breaker struct {
 	failures int           // in a row
+	since    time.Time     // when the first of them was
 	until    time.Time     // open until then, and probing from then on; zero: closed
 	cool     time.Duration // of the last opening
 	slow     int           // attempts at once while it starts slowly; 0: any number
@@ -51,7 +52,9 @@ func (b *breaker) success() {
 
 // failure counts a failure. One that comes while the breaker is open was under way before and says nothing new.
 func (b *breaker) failure(now time.Time) {
-	b.failures++
+	if b.failures++; b.failures == 1 {
+		b.since = now
+	}
 	switch {
 	case b.open(now):
 	case !b.until.IsZero(), b.failures >= breakerFailures:

@@ -12,8 +12,8 @@ import (
 const (
 	maxEventBatch = 4096
 	eventLinger   = 5 * time.Millisecond
-	// What nothing came of may be recorded later: each write is an fsync that competes with those of callbacks being accepted, and
-	// where a crash loses it, matching it again loses nothing.
+	// What matched, and what was put off without an attempt, may be recorded later: each write is an fsync that competes with those of
+	// callbacks being accepted, and where a crash loses it, doing it again repeats nothing that a receiver would see.
 	idleLinger = 50 * time.Millisecond
 )
 

@@ -112,6 +112,15 @@ func (m *memory) parkAgain(d *delivery, due time.Time) bool {
 	return true
 }
 
+// parked adds a copy that is stored to what is known of the past, where that is not recorded.
+func (m *memory) parked(d *delivery, parks int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.past != nil {
+		raise(m.past.Parks, d.Job.ID, parks)
+	}
+}
+
 // settled forgets a loose delivery whose outcome is recorded, and gives what waited for it.
 func (m *memory) settled(d *delivery) []*batch {
 	m.mu.Lock()

@@ -10,7 +10,9 @@ import (
 
 const (
 	maxParkBatch = 1000
-	parkLinger   = 5 * time.Millisecond
+	// Each write is an fsync, which those of callbacks being accepted wait for; what is parked comes back in a quarter of a second at the
+	// earliest, and has time.
+	parkLinger   = 50 * time.Millisecond
 	maxBuryBatch = 64
 	buryAtOnce   = 8
 )
@@ -80,11 +82,26 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 	}
 	for i, p := range ps {
 		p.ended.Parks = copies[i].Parks
-		if p.ended.Outcome == OutcomeParked {
-			e.logAttempt(&p.d.Job, &p.ended)
-		}
-		e.ledger.put(entry{event: Event{Ended: &p.ended}, d: p.d})
+		e.parked(p)
 	}
+}
+
+// parked records how the copy ended whose next one is stored. That it was put off once more for the same reason is not recorded: the copy
+// itself says it, and behind a dead receiver it would be most of what is written.
+func (e *Engine) parked(p *parking) {
+	ev := entry{event: Event{Ended: &p.ended}, d: p.d}
+	if p.ended.Outcome != OutcomeParked {
+		e.ledger.put(ev)
+		return
+	}
+	e.logAttempt(&p.d.Job, &p.ended)
+	if p.d.Parks == 0 || p.d.Error != p.why {
+		e.ledger.putIdly(idleLinger, ev)
+		return
+	}
+	e.metrics.deliveries.WithLabelValues(p.ended.Type, OutcomeParked).Inc()
+	e.memory.parked(p.d, p.ended.Parks)
+	e.settled(p.d)
 }
 
 // renumber prepares another try after the store gave an error, and gives the copies that are still to be stored.

@@ -112,11 +112,7 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 		}})
 	}
 	recorded.settle()
-	if len(jobs) == 0 {
-		e.ledger.putIdly(idleLinger, entries...)
-	} else {
-		e.ledger.put(entries...)
-	}
+	e.ledger.putIdly(idleLinger, entries...)
 	for i := range jobs {
 		d := &delivery{Parked: Parked{Job: jobs[i]}, recorded: done}
 		if !e.dispatch(ctx, d, pack) {

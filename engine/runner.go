@@ -225,7 +225,9 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 	r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, r.whenRoom(now)), why)
 }
 
-// whenRoom spreads what is parked over the time the action needs for it, as far as its pace is known.
+// whenRoom spreads what is parked over the time the action needs for it, as far as its pace is known. While the action is spared it
+// stays away for half as long as the failures have lasted: so it is read and parked again only a few times, however long that is, and
+// comes back soon after the receiver does.
 func (r *runner) whenRoom(now time.Time) time.Time {
 	took := r.took
 	if took == 0 {
@@ -239,8 +241,11 @@ func (r *runner) whenRoom(now time.Time) time.Time {
 		step = max(step, time.Duration(float64(time.Second)/per))
 	}
 	first := now.Add(maxStill)
-	if r.breaker.until.After(first) {
-		first = r.breaker.until
+	if r.breaker.open(now) {
+		first = now.Add(now.Sub(r.breaker.since) / 2)
+		if r.breaker.until.After(first) {
+			first = r.breaker.until
+		}
 	}
 	r.room = r.room.Add(step)
 	if r.room.Before(first) {

@@ -1,0 +1,233 @@
+package torture
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
+)
+
+// pendingRules send the accounts that begin with "dead" to one action and those that begin with "well" to another.
+const pendingRules = `
+actions:
+  dead: {type: webhook, url: "%[1]s/dead", concurrency: 8, retry: {min: 1s, max: 10s}}
+  well: {type: webhook, url: "%[1]s/well", concurrency: 32}
+rules:
+  - {name: dead, condition: 'From_Account startsWith "dead"', actions: [dead]}
+  - {name: well, condition: 'From_Account startsWith "well"', actions: [well]}
+`
+
+// manyPairs is how many pairs a packet of this test has.
+const manyPairs = 100
+
+// Many deliveries that wait for a dead receiver take little room on disk and in memory, do not delay a start nor another action's
+// deliveries, and reach the receiver when it is back without a storm, each once.
+//
+//	go test ./internal/torture -run TestTorturePending -v -timeout 0 -torture.rounds 1000
+//
+// A round is a callback of 100 pairs: 1,000 make 100,000 pending deliveries. The speeds are for a quiet machine to judge: they are printed.
+func TestTorturePending(t *testing.T) {
+	callbacks := rounds(50)
+	pending := callbacks * manyPairs
+	to := newGauge(t)
+	dir := newFolder(t, fmt.Sprintf(pendingRules, to.URL), "")
+	s := built.Start(t, dir)
+	// The first of each route opens connections; what follows measures.
+	to.fill(t, s, "well", "warm", 1)
+	rss := residentMemory(t, s.PID())
+	alone := to.fill(t, s, "well", "a", max(callbacks/10, 10))
+
+	to.dead.Store(true)
+	sent := to.send(t, s, "dead", "d", callbacks)
+	program.Within(t, 5*time.Minute, "all to be pending", func() bool {
+		st := s.Status()
+		return st.Counts.Waiting == 0 && int(st.Counts.Deliveries.Pending) == pending
+	})
+	grown := residentMemory(t, s.PID()) - rss
+	beside := to.fill(t, s, "well", "b", max(callbacks/10, 10))
+	later, all := folderSize(t, dir, "aftermath_later"), folderSize(t, dir, "")
+	s.Kill()
+	before := time.Now()
+	s = built.Start(t, dir)
+	starting := time.Since(before)
+	if got := int(s.Status().Counts.Deliveries.Pending); got != pending {
+		t.Errorf("%d deliveries are pending after a kill, want %d", got, pending)
+	}
+
+	to.dead.Store(false)
+	before = time.Now()
+	st := handled(t, s)
+	drained := time.Since(before)
+	t.Logf("%d pending deliveries: %d bytes each on disk (%.1f MB; the whole data folder has %.1f MB), %.1f MB more memory, a start in %s; healthy "+
+		"deliveries at %.0f/s, %.0f/s alone; drained in %s, at most %d at once",
+		pending, later/int64(pending), float64(later)/1e6, float64(all)/1e6, float64(grown)/1e6, starting.Round(time.Millisecond),
+		beside, alone, drained.Round(time.Millisecond), to.most["dead"])
+	if most := max(30e6*float64(pending)/100_000, 2e6); float64(later) > most {
+		t.Errorf("%d pending deliveries take %d bytes on disk, want %.0f at most", pending, later, most)
+	}
+	if *roundsFlag > 0 && grown > 100e6 {
+		t.Errorf("%d pending deliveries take %d bytes of memory", pending, grown)
+	}
+	to.check(t, "dead", sent, 8)
+	if d := st.Counts.Deliveries; d.Done != d.Created || d.Dead+d.Discarded != 0 {
+		t.Errorf("in the end the counts are %+v", d)
+	}
+}
+
+// gauge is a receiver that counts deliveries, and how many come at once.
+type gauge struct {
+	URL  string
+	dead atomic.Bool
+
+	mu      sync.Mutex
+	arrived map[string]map[string]int // by route and account, how often
+	now     map[string]int            // by route, requests under way
+	most    map[string]int
+}
+
+func newGauge(t testing.TB) *gauge {
+	g := &gauge{arrived: map[string]map[string]int{"dead": {}, "well": {}}, now: map[string]int{}, most: map[string]int{}}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	g.URL = server.URL
+	return g
+}
+
+func (g *gauge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route := strings.TrimPrefix(r.URL.Path, "/")
+	g.mu.Lock()
+	g.now[route]++
+	g.most[route] = max(g.most[route], g.now[route])
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.now[route]--
+	}()
+	var event struct {
+		Data struct {
+			From string `json:"From_Account"`
+		}
+	}
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &event)
+	}
+	switch {
+	case err != nil:
+		w.WriteHeader(http.StatusBadRequest)
+	case route == "dead" && g.dead.Load():
+		w.WriteHeader(http.StatusServiceUnavailable)
+	default:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.arrived[route][event.Data.From]++
+	}
+}
+
+// send posts callbacks and gives the accounts in them.
+func (g *gauge) send(t testing.TB, s *program.Server, route, name string, callbacks int) (accounts []string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for c := range callbacks {
+		var pairs []string
+		for p := range manyPairs {
+			account := fmt.Sprintf("%s-%s-%d-%d", route, name, c, p)
+			accounts = append(accounts, account)
+			pairs = append(pairs, fmt.Sprintf(`{"From_Account":%q,"To_Account":"friend"}`, account))
+		}
+		packet := `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[` + strings.Join(pairs, ",") + `]}`
+		wg.Go(func() {
+			if status, answer, err := s.Post("", packet); err != nil || status != http.StatusOK {
+				t.Errorf("callback %d was answered %d %s %v", c, status, answer, err)
+			}
+		})
+		if c%8 == 7 {
+			wg.Wait()
+		}
+	}
+	wg.Wait()
+	return accounts
+}
+
+// fill sends callbacks and waits until all of it has arrived; it gives how many deliveries did in a second.
+func (g *gauge) fill(t testing.TB, s *program.Server, route, name string, callbacks int) float64 {
+	t.Helper()
+	before := g.count(route)
+	started := time.Now()
+	n := len(g.send(t, s, route, name, callbacks))
+	program.Within(t, 5*time.Minute, "all deliveries to "+route, func() bool { return g.count(route)-before >= n })
+	return float64(n) / time.Since(started).Seconds()
+}
+
+func (g *gauge) count(route string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.arrived[route])
+}
+
+// check wants each of the accounts to have arrived once, but for what ran at a kill, and never more than so many at once.
+func (g *gauge) check(t testing.TB, route string, accounts []string, concurrency int) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lost, again := 0, 0
+	for _, account := range accounts {
+		switch n := g.arrived[route][account]; {
+		case n == 0:
+			lost++
+		case n > 1:
+			again++
+		}
+	}
+	if lost > 0 || again > 0 || len(g.arrived[route]) != len(accounts) {
+		t.Errorf("of %d deliveries %d were lost and %d came again; %d arrived", len(accounts), lost, again, len(g.arrived[route]))
+	}
+	if g.most[route] > concurrency {
+		t.Errorf("%d deliveries came at once, the action's concurrency is %d", g.most[route], concurrency)
+	}
+}
+
+// residentMemory is how much memory a process takes, in bytes; 0 where the system does not say.
+func residentMemory(t testing.TB, pid int) int64 {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// folderSize is how many bytes the files have whose path, below the data folder, has name in it.
+func folderSize(t testing.TB, dir, name string) (sum int64) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(dir, "data"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, name) {
+			return nil // a file may vanish meanwhile
+		}
+		if info, err := d.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
