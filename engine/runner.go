@@ -229,19 +229,16 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 // stays away for half as long as the failures have lasted: so it is read and parked again only a few times, however long that is, and
 // comes back soon after the receiver does.
 func (r *runner) whenRoom(now time.Time) time.Time {
-	took := r.took
-	if took == 0 {
+	took, spared := r.took, r.breaker.open(now)
+	if took == 0 && !spared && !r.moved.IsZero() {
 		took = max(now.Sub(r.moved), 0)
-		if r.moved.IsZero() {
-			took = 0
-		}
 	}
 	step := min(took, time.Minute) / time.Duration(max(r.options.Concurrency, 1))
 	if per := r.options.Rate.PerSecond; per > 0 {
 		step = max(step, time.Duration(float64(time.Second)/per))
 	}
 	first := now.Add(maxStill)
-	if r.breaker.open(now) {
+	if spared {
 		first = now.Add(now.Sub(r.breaker.since) / 2)
 		if r.breaker.until.After(first) {
 			first = r.breaker.until

@@ -57,6 +57,9 @@ func TestTorturePending(t *testing.T) {
 	})
 	grown := residentMemory(t, s.PID()) - rss
 	beside := to.fill(t, s, "well", "b", max(callbacks/10, 10))
+	program.Within(t, time.Minute, "what has arrived to be recorded", func() bool {
+		return int(s.Status().Counts.Deliveries.Pending) == pending
+	})
 	later, all := folderSize(t, dir, "aftermath_later"), folderSize(t, dir, "")
 	s.Kill()
 	before := time.Now()
