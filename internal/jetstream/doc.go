@@ -18,7 +18,7 @@
 //	 0      4      magic "AMPK"
 //	 4      1      version, 1
 //	 5      1      kind: 1 callbacks, 2 events, 3 parked deliveries, 4 dead letter, 5 quarantined packet
-//	 6      2      flags, 0
+//	 6      2      flags; 1 in a bundle whose records are compressed with S2, else 0
 //	 8      4      count of records
 //	12      4      length of all that follows the head, in bytes
 //	16      8      ordinal: how many records of this kind the node stored before, over restarts (0 for the kinds 3 to 5)

@@ -61,7 +61,7 @@ func bundle(ps []engine.Parked) (n int, records [][]byte, err error) {
 func (s *Store) scheduled(due time.Time, records [][]byte) *nats.Msg {
 	now := s.o.Now()
 	m := nats.NewMsg(dueSubject)
-	m.Data = encodePack(kindParked, 0, now, records)
+	m.Data = encodeBundle(now, records)
 	if due.After(now) {
 		// One subject each: a schedule replaces the one of the same subject.
 		m.Subject = scheduleSubject + nuid.Next()

@@ -67,6 +67,7 @@ var errUnknownVersion = errors.New("a newer release of aftermath wrote it, which
 type draft struct {
 	b     []byte
 	count int
+	flags uint16
 }
 
 // newDraft begins a pack in buf, whose content is lost. buf may be nil.
@@ -96,6 +97,7 @@ func (d *draft) seal(k kind, ordinal uint64, written time.Time) []byte {
 	clear(b[:headSize])
 	copy(b, packMagic)
 	b[4], b[5] = packVersion, byte(k)
+	binary.BigEndian.PutUint16(b[6:], d.flags)
 	binary.BigEndian.PutUint32(b[8:], uint32(d.count))
 	binary.BigEndian.PutUint32(b[12:], uint32(len(b)-headSize))
 	binary.BigEndian.PutUint64(b[16:], ordinal)
@@ -147,7 +149,15 @@ func decodePack(k kind, b []byte) (*pack, error) {
 	if kind(b[5]) != k {
 		return nil, fmt.Errorf("pack of %v, where there should be one of %v", kind(b[5]), k)
 	}
-	if flags := binary.BigEndian.Uint16(b[6:]); flags != 0 {
+	records := b[headSize:]
+	switch flags := binary.BigEndian.Uint16(b[6:]); {
+	case flags == 0:
+	case flags == flagSqueezed && k == kindParked:
+		var err error
+		if records, err = unsqueezed(records); err != nil {
+			return nil, err
+		}
+	default:
 		return nil, fmt.Errorf("pack with the flags %#x: %w", flags, errUnknownVersion)
 	}
 	p := &pack{
@@ -155,7 +165,7 @@ func decodePack(k kind, b []byte) (*pack, error) {
 		ordinal: binary.BigEndian.Uint64(b[16:]),
 		written: time.Unix(0, int64(binary.BigEndian.Uint64(b[24:]))).UTC(),
 	}
-	return p, p.split(binary.BigEndian.Uint32(b[8:]), b[headSize:])
+	return p, p.split(binary.BigEndian.Uint32(b[8:]), records)
 }
 
 // split fills in the records.
