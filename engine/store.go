@@ -229,7 +229,7 @@ type Store interface {
 	Append(ctx context.Context, events []Event, totals *Totals) (seq uint64, err error)
 	// Totals gives this node's totals, as last appended, and the sum of the other nodes'.
 	Totals(ctx context.Context) (own, others *Totals, err error)
-	// Settled reads what was recorded since the time.
+	// Settled reads what was recorded since the time; all there is where that is yet to come, since then the clock was put back.
 	Settled(ctx context.Context, since time.Time) (*Settled, error)
 	// DeadLetter gives the dead letter of one delivery; ErrNotFound where there is none.
 	DeadLetter(ctx context.Context, delivery string) (*DeadLetter, error)

@@ -123,8 +123,9 @@ func (m *Memory) Settled(ctx context.Context, since time.Time) (*engine.Settled,
 		return nil, engine.ErrClosed
 	}
 	s := engine.NewSettled()
+	putBack := since.After(m.nowLocked())
 	for _, p := range m.data.events {
-		if p.Stored.Before(since) {
+		if p.Stored.Before(since) && !putBack {
 			continue
 		}
 		for i := range p.Events {

@@ -250,6 +250,12 @@ func testSettled(t *testing.T, o Opener) {
 	if got.Dead["buried"] == nil || len(got.Dead) != 1 {
 		t.Errorf("dead: %v", got.Dead)
 	}
+	// As after a clock that was put back by an hour.
+	later, err := s.Settled(ctx, time.Now().Add(time.Hour))
+	must(t, err)
+	if !reflect.DeepEqual(later, got) {
+		t.Errorf("since a time that is yet to come: %+v, want all there is: %+v", later, got)
+	}
 }
 
 func testJournal(t *testing.T, o Opener) {

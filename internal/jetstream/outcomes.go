@@ -196,6 +196,9 @@ func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, 
 	}
 	out := engine.NewSettled()
 	from := scanFrom{since: since.Add(-skew).UTC()}
+	if from.since.After(s.o.Now()) {
+		from = scanFrom{} // the clock was put back after that time, and says nothing of what came before what
+	}
 	ss := s.session()
 	// In the order in which a delivery goes, so that what moves on meanwhile is seen at least once: parked, ended, dead.
 	if err := ss.scan(ctx, ss.later, from, func(m *stored) error {

@@ -94,6 +94,13 @@ func (l *ledger) readLog(t testing.TB, dir string) {
 	}
 }
 
+// arrivals is how many callbacks have arrived by a route.
+func (l *ledger) arrivals(by string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.route(by).ids)
+}
+
 // count is how many callbacks were answered so.
 func (l *ledger) count(a answer) (n int) {
 	l.mu.Lock()
