@@ -5,13 +5,17 @@
 // least one must hold for the formula to be true or to fail. Of the covers that a formula has, the one that holds most seldom is
 // taken. All atoms of all rules lie in shared structures:
 //
-//   - equality, prefixes and suffixes in one hash table, looked up once a field for each length that occurs;
+//   - equality, prefixes and suffixes in hash tables, one a field, looked up once for each length that occurs;
 //   - parts of texts under one gram each, the rarest of the part, looked up at each position;
 //   - sets as they are, however many rules use them;
 //   - numbers in a map and in sorted thresholds.
 //
 // What is found are candidates. Where the cover says the same as the formula, a candidate is a match; the others run the formula
-// as a short program of tests with two ways out. A rule without a cover is run for every event, from one block of memory.
+// as a short program of tests with two ways out. Rules without a cover are looked at for every event: those that demand the same
+// test all at once.
+//
+// Most events match nothing, so that is what costs least: a search for texts needs nothing but a filter of a few bits a text, and no
+// memory of its own.
 //
 // The index knows nothing of the language that formulas come from. A part that it cannot run is Opaque: where the outcome hangs
 // on it, the rule is given as a hit that is not sure, and the caller decides. That holds for a failure too, so that a caller sees
