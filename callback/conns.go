@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -20,6 +21,8 @@ const (
 	idleEnough = time.Second
 	// How often it is looked again for one that has been idle for long enough.
 	idleCheck = 100 * time.Millisecond
+	// How often it is looked whether all are closed.
+	noneCheck = 10 * time.Millisecond
 )
 
 func newConnections(limit int) *connections {
@@ -95,6 +98,39 @@ func (c *connections) place(done <-chan struct{}) bool {
 			return false
 		}
 	}
+}
+
+// awaitNone waits until no connection is open, for as long as d and ctx allow, and calls meanwhile again and again.
+func (c *connections) awaitNone(ctx context.Context, d time.Duration, meanwhile func()) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	tick := time.NewTicker(noneCheck)
+	defer tick.Stop()
+	for c.any() {
+		meanwhile()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// partIdle ends the connections that are between two requests, unless the next one is there already.
+func (c *connections) partIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tc := range c.open {
+		if tc.idleSince.Load() != 0 && tc.first.Load() == 0 {
+			tc.part()
+		}
+	}
+}
+
+func (c *connections) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open) > 0
 }
 
 // boundedListener accepts no more connections than there are places for.

@@ -3,8 +3,10 @@ package callback
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +20,7 @@ type timedConn struct {
 	idleSince atomic.Int64 // nanoseconds after opened; 0: a request is under way, or none has been yet
 	asked     atomic.Bool  // a request has been read from it
 	unwatched atomic.Bool  // nobody is to wait for the sender to hang up while its request is handled
+	parting   atomic.Bool  // it ends unless a request has come
 	free      func()       // gives its place back, once
 }
 
@@ -28,10 +31,34 @@ func (c *timedConn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := c.Conn.Read(p)
+	if n == 0 && c.parting.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		n, err = c.lastLook(p, err)
+	}
 	if n > 0 && c.first.Load() == 0 {
 		c.first.Store(max(1, int64(time.Since(c.opened))))
 	}
 	return n, err
+}
+
+// part wakes who waits for the next request, so that it takes a last look and gives up.
+func (c *timedConn) part() {
+	c.parting.Store(true)
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // a connection that takes no deadline is closed by the server's end
+}
+
+// lastLook reads what has come although the time is over: what a sender sent before it could know is a request like any other.
+func (c *timedConn) lastLook(p []byte, over error) (int, error) {
+	n := 0
+	if c.first.Load() == 0 {
+		if n = readNow(c.Conn, p); n == 0 {
+			return 0, over
+		}
+	}
+	c.parting.Store(false) // a request has begun: it has the time of any other
+	if err := c.Conn.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil || n > 0 {
+		return n, err
+	}
+	return c.Conn.Read(p)
 }
 
 func (c *timedConn) Close() error {

@@ -17,7 +17,7 @@ import (
 const (
 	DefaultWait       = 1600 * time.Millisecond
 	DefaultRetryAfter = 5 * time.Second
-	DefaultMaxHeld    = 64 << 20 // bytes
+	DefaultMaxHeld    = 24 << 20 // bytes
 )
 
 const (

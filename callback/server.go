@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,13 +37,19 @@ type ServerOptions struct {
 	Log *zap.Logger
 }
 
+// lull is how long Shutdown leaves connections that are idle to their senders, who may have a request on its way.
+const lull = 500 * time.Millisecond
+
 // Server serves HTTP/1.1 with the time-outs and bounds that a port on the open internet needs: 5 s for a request's header, which
 // has at most 16 KiB (431 above), two minutes for an idle connection, and a bound on connections. The body's time is the
 // [Handler]'s to bound.
 type Server struct {
-	http  *http.Server
-	conns *connections
-	tls   *TLS
+	http    *http.Server
+	conns   *connections
+	tls     *TLS
+	leaving atomic.Bool // every answer is the last one of its connection
+
+	listener atomic.Pointer[boundedListener] // nil before Serve
 }
 
 // NewServer makes a server for h.
@@ -60,7 +67,7 @@ func NewServer(h http.Handler, o ServerOptions) *Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // Chat speaks nothing else, and HTTP/2 would bring its own bounds to guard
 	s.http = &http.Server{
-		Handler:           h,
+		Handler:           s.parting(h),
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      max(o.Wait+readGrace, unansweredFor+readGrace),
@@ -78,19 +85,41 @@ func NewServer(h http.Handler, o ServerOptions) *Server {
 // Serve takes connections from ln until Shutdown, and returns nil then. When MaxConnections are open, the one that has been idle
 // for longest, a second at least, is closed for a new one; while there is none, new ones wait in the system's queue.
 func (s *Server) Serve(ln net.Listener) error {
-	ln = &boundedListener{Listener: ln, conns: s.conns, done: make(chan struct{})}
+	bounded := &boundedListener{Listener: ln, conns: s.conns, done: make(chan struct{})}
+	s.listener.Store(bounded)
+	ln = bounded
 	if s.tls != nil {
 		ln = tls.NewListener(ln, s.tls.Config())
 	}
-	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	err := s.http.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) || s.leaving.Load() && errors.Is(err, net.ErrClosed) {
+		return nil
 	}
-	return nil
+	return err
 }
 
-// Shutdown closes the listener and waits until the requests that are under way have been answered. When ctx ends it closes
-// their connections, and returns the error of ctx.
+// parting makes each answer say that it is the last one of its connection once the server is about to go.
+func (s *Server) parting(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Shutdown parts from the senders so that none finds a request cut off. At first it goes on answering, with "Connection: close", until
+// no connection is left, or for half a second: whoever has kept a connection alive takes the next one elsewhere, or finds it waiting in
+// the listener's queue. Then it closes the listener, and each connection that is idle when nothing has come by it at the last look; and
+// it waits until the requests that are under way have been answered. When ctx ends it closes their connections, and returns the error of
+// ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.leaving.Store(true)
+	s.conns.awaitNone(ctx, lull, func() {})
+	if ln := s.listener.Load(); ln != nil {
+		_ = ln.Close() // it is closed once more by net/http, which tells
+	}
+	s.conns.awaitNone(ctx, lull, s.conns.partIdle)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())

@@ -43,10 +43,12 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		case <-f.hup:
 			f.s.log.Info("SIGHUP: reading the configuration and the rules")
+			f.s.manager.Reloading()
 			f.apply(ctx)
 			if _, err := f.s.rules.Reload(ctx); err != nil && ctx.Err() == nil {
 				f.s.log.Error("the rules on disk were not taken", zap.Error(err))
 			}
+			f.s.manager.Ready(f.s.statusLine())
 		case <-tick.C:
 			now := fingerprint(f.files)
 			if now != f.print && now == seen { // it has stood still for one poll

@@ -4,27 +4,73 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
 
-// gcPercent trades memory for time: the heap may grow to five times what lives before it is collected, so that callbacks at full
-// speed don't spend a core on it.
-const gcPercent = 400
+// How much the heap may grow between two collections. It is made of what a collection costs, which is to look at all that may hold
+// pointers: four times that, so that callbacks at full speed don't spend a core on it, and at least 64 MiB. Most of what is kept under load
+// are buffers of the store, megabytes apiece, at which a collection needs not look; a percentage of all that is kept would let those
+// quintuple. Where that would take the heap beyond 176 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
+const (
+	leastRoom   = 64 << 20 // bytes
+	roomPerScan = 4
+	wantedHeap  = 176 << 20
+	tightRoom   = 16 << 20
+	wantedTotal = 208 << 20 // of all that the runtime takes, so that it gives back early what it does not need
+)
 
-// limitMemory sets the garbage collector's pace, and a soft limit a tenth below what the container may use, so that the pace never
-// costs the process its life. GOGC and GOMEMLIMIT, where they are set, hold instead.
+// limitMemory sets the garbage collector's pace, and a soft limit: a tenth below what the container may use, so that the pace never costs
+// the process its life, or where there is no container what the heap needs, and 208 MiB at least. GOGC and GOMEMLIMIT, where they are
+// set, hold instead.
 func limitMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	if limit := containerLimit("/"); limit > 0 {
+	p := pacer{limits: os.Getenv("GOMEMLIMIT") == ""}
+	if limit := containerLimit("/"); limit > 0 && p.limits {
 		debug.SetMemoryLimit(limit - limit/10)
+		p.limits = false
 	}
+	if os.Getenv("GOGC") == "" {
+		p.pace()
+	}
+}
+
+// pacer sets the collector's pace now and after every collection.
+type pacer struct {
+	limits  bool // it sets the soft limit as well
+	percent int  // as it was set last
+}
+
+func (p pacer) pace() {
+	live, scanned := heapSizes()
+	if percent := collectorPercent(live, scanned); percent != p.percent {
+		p.percent = percent
+		debug.SetGCPercent(percent)
+		if heap := live + live*uint64(percent)/100; p.limits {
+			debug.SetMemoryLimit(int64(max(wantedTotal, heap+heap/8)))
+		}
+	}
+	// The next collection finds that nobody has this any more. It holds a pointer, or it would share its memory with what lives longer.
+	type sentinel struct{ self *sentinel }
+	runtime.AddCleanup(new(sentinel), pacer.pace, p)
+}
+
+// heapSizes gives how many bytes of the heap the last collection kept, and how many of them it had to look at.
+func heapSizes() (live, scanned uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
+}
+
+// collectorPercent is the room that the heap is given, as GOGC wants it: in percent of what is kept, in steps of ten.
+func collectorPercent(live, scanned uint64) int {
+	const smallest = 4 << 20 // what the collector takes a heap to keep that is smaller, or has not been collected yet
+	room := max(leastRoom, roomPerScan*scanned)
+	left := wantedHeap - min(live, wantedHeap)
+	room = min(room, max(left, roomPerScan/2*scanned, tightRoom))
+	return int(max(10*room/max(live, smallest), 1)) * 10
 }
 
 // containerLimit is the least memory limit of the process's control groups, in bytes, below the root of a file system; 0 where there

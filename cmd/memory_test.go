@@ -3,8 +3,56 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"testing"
+	"time"
 )
+
+func TestCollectorPercent(t *testing.T) {
+	const mb = 1 << 20
+	cases := []struct {
+		name          string
+		live, scanned uint64 // MiB
+		want          int
+	}{
+		{"at the start", 4, 2, 1600},
+		{"buffers of the store", 120, 8, 40},
+		{"more of them", 160, 8, 10},
+		{"many rules", 100, 60, 120},
+		{"nothing kept yet", 0, 0, 1600},
+		{"far more than is wanted", 100_000, 1, 10},
+	}
+	for _, c := range cases {
+		if got := collectorPercent(c.live*mb, c.scanned*mb); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// The pace follows the heap from one collection to the next.
+func TestPaceFollowsTheHeap(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	pacer{}.pace()
+	small := debug.SetGCPercent(100) // tells what was set
+	kept := make([]byte, 256<<20)
+	deadline := time.Now().Add(10 * time.Second)
+	for now := small; now >= small; now = gcPercent() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the pace is still %d %%, with 256 MiB more kept", now)
+		}
+		runtime.GC()
+	}
+	runtime.KeepAlive(kept)
+}
+
+// gcPercent reads the collector's pace.
+func gcPercent() int {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
+}
 
 func TestContainerLimit(t *testing.T) {
 	cases := []struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,6 +16,7 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/admin"
 	"github.com/aftermath-rules/aftermath/internal/config"
+	"github.com/aftermath-rules/aftermath/internal/systemd"
 )
 
 // ports are the two that serve listens on.
@@ -28,7 +30,13 @@ type ports struct {
 	adminServer    *http.Server
 }
 
-// listen opens both ports. Nothing is taken from them yet.
+// Names of the sockets that a service manager may pass.
+const (
+	callbackSocket = "callback"
+	adminSocket    = "admin"
+)
+
+// listen opens both ports, but for those that the service manager has opened already. Nothing is taken from them yet.
 func listen(cfg *config.Config) (*ports, error) {
 	p := &ports{path: cfg.Callback.Path}
 	if cfg.Callback.TLS.Cert != "" {
@@ -37,12 +45,20 @@ func listen(cfg *config.Config) (*ports, error) {
 			return nil, fmt.Errorf("callback.tls: %w", err)
 		}
 	}
-	var err error
-	if p.callbacks, err = net.Listen("tcp", cfg.Callback.Listen); err != nil {
-		return nil, fmt.Errorf("callback.listen: %w", err)
+	passed, err := systemd.Listeners(os.Getenv, callbackSocket, adminSocket)
+	if err != nil {
+		return nil, fmt.Errorf("sockets of the service manager: %w", err)
 	}
-	if p.adminPort, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
-		return nil, errors.Join(fmt.Errorf("admin.listen: %w", err), p.callbacks.Close())
+	p.callbacks, p.adminPort = passed[callbackSocket], passed[adminSocket]
+	if p.callbacks == nil {
+		if p.callbacks, err = net.Listen("tcp", cfg.Callback.Listen); err != nil {
+			return nil, fmt.Errorf("callback.listen: %w", err)
+		}
+	}
+	if p.adminPort == nil {
+		if p.adminPort, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+			return nil, errors.Join(fmt.Errorf("admin.listen: %w", err), p.callbacks.Close())
+		}
 	}
 	return p, nil
 }
@@ -139,6 +155,23 @@ func adminHosts(cfg *config.Config) []string {
 }
 
 func (p *ports) serveCallbacks() error { return p.callbackServer.Serve(p.callbacks) }
+
+// alive asks the admin port whether the process works.
+func (p *ports) alive(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.adminURL()+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("/healthz answers %s", resp.Status)
+	}
+	return nil
+}
 
 func (p *ports) serveAdmin() error {
 	if err := p.adminServer.Serve(p.adminPort); !errors.Is(err, http.ErrServerClosed) {

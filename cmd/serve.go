@@ -31,6 +31,7 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/history"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
 	"github.com/aftermath-rules/aftermath/internal/secrets"
+	"github.com/aftermath-rules/aftermath/internal/systemd"
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
@@ -84,6 +85,7 @@ type service struct {
 	follower *follower
 	series   *admin.Series
 	byRule   *admin.RuleSeries
+	manager  *systemd.Notifier // nil where no service manager wants to hear
 
 	adminToken atomic.Pointer[actions.Secret] // of the moment
 }
@@ -139,6 +141,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 		return err
 	}
 	defer s.ports.close()
+	if s.manager, err = systemd.NewNotifier(os.Getenv); err != nil {
+		return err
+	}
+	defer s.manager.Close()
 	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(s.ports.addresses()...))
 	s.rules = rules.NewLive(&rules.Loader{
 		Roots:    []string{cfg.Rules},
@@ -164,13 +170,16 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	return s.run(ctx)
 }
 
-// run runs all parts until ctx ends or one of them fails, and stops them in the order in which they depend on each other: first
-// what takes callbacks, then what handles them.
+// run runs all parts until ctx ends or one of them fails, and stops them so that the callback port is closed for as short a time as may
+// be, should another process be about to take it over: first what handles callbacks, which may take a while, then what takes them.
+// What comes in between is stored, and handled by the next start.
 func (s *service) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	handling, stopHandling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHandling()
+	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAnswering()
 	part := func(name string, wg *sync.WaitGroup, run func() error) {
 		wg.Go(func() {
 			if err := run(); err != nil {
@@ -178,25 +187,30 @@ func (s *service) run(ctx context.Context) error {
 			}
 		})
 	}
-	var receiving, others sync.WaitGroup
-	part("engine", &others, func() error { return s.engine.Run(handling) })
+	var handlers, receiving, others sync.WaitGroup
+	part("engine", &handlers, func() error { return s.engine.Run(handling) })
 	part("history", &others, func() error { return s.history.Run(ctx) })
 	part("rules", &others, func() error { return s.rules.Run(ctx) })
 	part("configuration", &others, func() error { return s.follower.run(ctx) })
 	part("series", &others, func() error { return s.series.Run(ctx) })
 	part("admin port", &others, s.ports.serveAdmin)
 	part("callback port", &receiving, s.ports.serveCallbacks)
+	part("watchdog", &others, func() error { s.manager.Watch(answering, s.ports.alive); return nil })
+	s.manager.Ready(s.statusLine())
 
 	<-ctx.Done()
-	s.log.Info("stopping", zap.Duration("at_most", answerTime+drainTime+closeTime))
+	s.manager.Stopping("stopping: attempts that run are finished, the rest stays stored")
+	s.log.Info("stopping", zap.Duration("at_most", drainTime+answerTime+closeTime))
 	err := context.Cause(ctx)
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	stopHandling()
+	handlers.Wait()
 	err = errors.Join(err, s.ports.stopCallbacks())
 	receiving.Wait()
-	stopHandling()
 	s.feed.Close()
+	stopAnswering()
 	err = errors.Join(err, s.ports.stopAdmin())
 	others.Wait()
 	return err
@@ -261,6 +275,7 @@ func (s *service) recorded(seq uint64, events []engine.Event) {
 func (s *service) reloaded(r rules.Reload) {
 	s.engine.ObserveReload(r.Err)
 	s.feed.Reload(s.rulesStatus())
+	s.manager.Status(s.statusLine())
 	if r.NotKept != nil {
 		s.log.Error("the rules run, but could not be kept as the last good ones", zap.Error(r.NotKept))
 	}

@@ -24,6 +24,22 @@ func (s *service) rulesStatus() admin.Rules {
 	return r
 }
 
+// statusLine says it in a line, for the service manager.
+func (s *service) statusLine() string {
+	r := s.rulesStatus()
+	if r.Running == nil {
+		return "no rule set runs"
+	}
+	line := plural(r.Running.Rules, "rule") + ", set " + r.Running.Hash
+	switch {
+	case r.Running.LastGood:
+		line += ", THE LAST GOOD ONE: the rules on disk are broken"
+	case !r.Disk.OK:
+		line += "; the rules on disk are broken, see rules.disk.errors in the status"
+	}
+	return line
+}
+
 func (s *service) status() admin.Status {
 	st := s.engine.Status()
 	return admin.Status{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -218,11 +219,31 @@ func (m *matcher) matchPair(rs *rules.RuleSet, cb *callback.Callback, pair int, 
 }
 
 func newJob(cb *callback.Callback, c *Matched, pair int, rule *rules.Rule, action string) Job {
-	return Job{
+	j := Job{
 		ID: deliveryID(c.Callback, pair, rule.Name, action, ""), Callback: c.Callback,
 		Rule: rule.Name, Labels: rule.Labels, Action: action, RuleSet: c.RuleSet,
 		From: cb.Pairs[pair].From, To: cb.Pairs[pair].To, SdkAppid: cb.SdkAppid, CallbackCommand: cb.CallbackCommand,
 		ClientIP: cb.ClientIP, OptPlatform: cb.OptPlatform, RequestId: cb.RequestId,
 		PairCount: len(cb.Pairs), PairIndex: pair, Mutual: cb.Mutual(pair), Time: cb.Received, Created: time.Now().UTC(),
+	}
+	own(&j.From, &j.To, &j.CallbackCommand, &j.ClientIP, &j.OptPlatform, &j.RequestId)
+	return j
+}
+
+// own gives texts memory of their own, in one piece. Those of a callback lie in the pack that it was read from, and a single delivery
+// that waits would keep all of that, megabytes.
+func own(texts ...*string) {
+	size := 0
+	for _, t := range texts {
+		size += len(*t)
+	}
+	var all strings.Builder
+	all.Grow(size)
+	for _, t := range texts {
+		all.WriteString(*t)
+	}
+	rest := all.String()
+	for _, t := range texts {
+		*t, rest = rest[:len(*t)], rest[len(*t):]
 	}
 }

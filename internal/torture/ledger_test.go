@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,11 @@ type ledger struct {
 	mu      sync.Mutex
 	answers []answer // by number
 	routes  map[string]*route
+	matches int      // of a callback, by the test's rules
+	pad     int      // bytes that each packet is longer
 	strange []string // what arrived and is nobody's
+
+	ok atomic.Int64 // accepted so far
 }
 
 // answer is what the sender of a callback knows of it.
@@ -35,7 +40,7 @@ type route struct {
 	repeats int            // arrivals beyond the first
 }
 
-func newLedger() *ledger { return &ledger{routes: map[string]*route{}} }
+func newLedger() *ledger { return &ledger{routes: map[string]*route{}, matches: 1} }
 
 // next gives a new callback: its number and its packet, of one pair.
 func (l *ledger) next() (n int, packet string) {
@@ -43,7 +48,11 @@ func (l *ledger) next() (n int, packet string) {
 	defer l.mu.Unlock()
 	n = len(l.answers)
 	l.answers = append(l.answers, unknown)
-	return n, program.Packet("u"+strconv.Itoa(n), "friend")
+	packet = program.Packet("u"+strconv.Itoa(n), "friend")
+	if l.pad > 0 { // in a field that nobody knows
+		packet = `{"Pad":"` + strings.Repeat("x", l.pad) + `",` + packet[1:]
+	}
+	return n, packet
 }
 
 // answered notes what the sender of a callback was told.
@@ -51,6 +60,9 @@ func (l *ledger) answered(n int, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answers[n] = a
+	if a == accepted {
+		l.ok.Add(1)
+	}
 }
 
 // arrived notes the arrival of a delivery.
@@ -83,15 +95,11 @@ func (l *ledger) route(by string) *route {
 // readLog takes what arrived in the log file of a test's folder as the route "log", in place of what was read of it before.
 func (l *ledger) readLog(t testing.TB, dir string) {
 	t.Helper()
-	lines := program.JSONLines(t, filepath.Join(dir, logFile))
 	l.mu.Lock()
 	delete(l.routes, "log")
 	l.mu.Unlock()
-	for _, line := range lines {
-		account, _ := line["message"].(string)
-		id, _ := line["id"].(string)
-		l.arrived("log", account, id)
-	}
+	type line struct{ Message, ID string }
+	program.EachJSONLine(t, filepath.Join(dir, logFile), func(is line) { l.arrived("log", is.Message, is.ID) })
 }
 
 // arrivals is how many callbacks have arrived by a route.
@@ -116,23 +124,35 @@ func (l *ledger) count(a answer) (n int) {
 // tally is what a check came to.
 type tally struct {
 	accepted, refused, unknown int
-	lost                       int // accepted, and not arrived by one of the routes
-	rescued                    int // not accepted, and arrived all the same
-	repeats                    int
+	lost                       int            // accepted, and not arrived by one of the routes
+	rescued                    int            // not accepted, and arrived all the same
+	repeats                    map[string]int // deliveries beyond the first, by route
 }
 
 func (c tally) String() string {
-	return fmt.Sprintf("%d callbacks answered OK, %d lost; %d refused and %d without an answer, of which %d arrived; %d deliveries repeated",
+	return fmt.Sprintf("%d callbacks answered OK, %d lost; %d refused and %d without an answer, of which %d arrived; repeated deliveries: %v",
 		c.accepted, c.lost, c.refused, c.unknown, c.rescued, c.repeats)
 }
 
-// handled waits until the program has handled all callbacks and deliveries that it has.
+// handled waits until the program has handled all callbacks and deliveries that it counts. Its counts follow what it does by a moment: where
+// there is a ledger, its handled waits for what that knows of.
 func handled(t testing.TB, s *program.Server) program.Status {
+	t.Helper()
+	return handledAtLeast(t, s, 0)
+}
+
+// handled waits until the program has handled all that was answered OK, and all else that it has.
+func (l *ledger) handled(t testing.TB, s *program.Server) program.Status {
+	t.Helper()
+	return handledAtLeast(t, s, l.ok.Load())
+}
+
+func handledAtLeast(t testing.TB, s *program.Server, callbacks int64) program.Status {
 	t.Helper()
 	var st program.Status
 	program.Within(t, 5*time.Minute, "everything to be handled", func() bool {
 		st = s.Status()
-		return st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0
+		return int64(st.Counts.Callbacks) >= callbacks && st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0
 	})
 	return st
 }
@@ -141,13 +161,13 @@ func handled(t testing.TB, s *program.Server) program.Status {
 // sender must be silent meanwhile.
 func (l *ledger) check(t testing.TB, s *program.Server, routes ...string) tally {
 	t.Helper()
-	handled(t, s)
-	return l.balance(t, s.Status(), routes...)
+	return l.balance(t, l.handled(t, s), routes...)
 }
 
 // balance is check without the wait, for those who must read a log in between.
-func (l *ledger) balance(t testing.TB, st program.Status, routes ...string) (c tally) {
+func (l *ledger) balance(t testing.TB, st program.Status, routes ...string) tally {
 	t.Helper()
+	c := tally{repeats: map[string]int{}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, what := range l.strange[:min(len(l.strange), 5)] {
@@ -183,7 +203,7 @@ func (l *ledger) balance(t testing.TB, st program.Status, routes ...string) (c t
 	owner := map[string]int{}
 	for _, name := range routes {
 		r := l.route(name)
-		c.repeats += r.repeats
+		c.repeats[name] = r.repeats
 		for n, id := range r.ids {
 			if other, taken := owner[id]; taken {
 				t.Errorf("u%d and u%d have arrived under the same delivery id %s", n, other, id)
@@ -194,7 +214,7 @@ func (l *ledger) balance(t testing.TB, st program.Status, routes ...string) (c t
 	if c.lost > 0 {
 		t.Errorf("%d of the callbacks that were answered OK have not arrived by each of %v", c.lost, routes)
 	}
-	if got := st.Counts; int(got.Callbacks) != stored || got.Pairs != got.Callbacks || got.Matches != got.Callbacks {
+	if got := st.Counts; int(got.Callbacks) != stored || got.Pairs != got.Callbacks || int(got.Matches) != stored*l.matches {
 		t.Errorf("%d callbacks have arrived, and the program counts %d, with %d pairs and %d matches", stored, got.Callbacks, got.Pairs, got.Matches)
 	}
 	if d := st.Counts.Deliveries; int(d.Created) != stored*len(routes) || d.Done != d.Created {

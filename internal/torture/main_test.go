@@ -41,12 +41,14 @@ func duration(short time.Duration) time.Duration {
 	return short
 }
 
-// newFolder makes a folder with a configuration, to which more is added at the top level, and rules.
+// newFolder makes a folder with a configuration, to which more is added at the top level, and rules where there are any.
 func newFolder(t testing.TB, rules, more string) string {
 	t.Helper()
 	dir := t.TempDir()
 	program.Write(t, dir, "aftermath.yaml", program.Config("log: {level: warn}\n"+more))
-	program.Write(t, dir, "rules/all.yaml", rules)
+	if rules != "" {
+		program.Write(t, dir, "rules/all.yaml", rules)
+	}
 	return dir
 }
 

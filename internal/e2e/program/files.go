@@ -42,26 +42,34 @@ func Packet(from, to string) string {
 }
 
 // JSONLines decodes a file of JSON lines; a file that isn't there has none.
-func JSONLines(t testing.TB, file string) []map[string]any {
+func JSONLines(t testing.TB, file string) (lines []map[string]any) {
+	t.Helper()
+	EachJSONLine(t, file, func(line map[string]any) { lines = append(lines, line) })
+	return lines
+}
+
+// EachJSONLine is JSONLines for files of any size.
+func EachJSONLine[T any](t testing.TB, file string, each func(line T)) {
 	t.Helper()
 	f, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var lines []map[string]any
 	scanner := bufio.NewScanner(f)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
-		var line map[string]any
+		var line T
 		if json.Unmarshal(scanner.Bytes(), &line) == nil { // the last line may be half written
-			lines = append(lines, line)
+			each(line)
 		}
 	}
-	return lines
+	if err := scanner.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Tail gives the last lines of a text.

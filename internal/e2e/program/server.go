@@ -26,8 +26,8 @@ type Server struct {
 
 var listens = regexp.MustCompile(`(?m)^(callbacks|admin) +(https?://\S+)\n`)
 
-// Launch starts cmd, which runs serve, and does not wait for it to listen. It is killed when the test ends, and what it printed is shown
-// if the test has failed.
+// Launch starts cmd, which runs serve, and does not wait for it to listen. It is killed when the test ends, and if that has failed, what
+// it printed is shown where it was still running.
 func Launch(t testing.TB, cmd *exec.Cmd) *Server {
 	t.Helper()
 	s := &Server{t: t, cmd: cmd, done: make(chan struct{})}
@@ -40,8 +40,9 @@ func Launch(t testing.TB, cmd *exec.Cmd) *Server {
 		close(s.done)
 	}()
 	t.Cleanup(func() {
+		running := s.Running()
 		s.Kill()
-		if t.Failed() {
+		if t.Failed() && running { // one that the test has ended is not what it is about
 			t.Logf("serve printed:\n%s%s", s.Out(), Tail(s.Log(), 20))
 		}
 	})

@@ -1,0 +1,105 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
+	"github.com/aftermath-rules/aftermath/internal/load"
+)
+
+// maxRSS is what the program may take with a hundred rules, whatever it is offered.
+const maxRSS = 256 << 20
+
+// Ten times what the program can take is offered, with a hundred rules of which one takes every pair to a webhook: its memory stays
+// below 256 MB, what it can't store in time it refuses and counts, and nothing that was answered OK is lost.
+//
+// What it cannot show: how much of the ten times reaches the program, since the sender runs on the same cores and has 1,024 connections at
+// most; what is due waits for one.
+func TestTortureOverload(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		pad  int // bytes that every packet is longer
+		conc int // connections
+	}{
+		{"packets of one pair", 0, 1024},
+		{"packets of 200 KB", 200_000, 256},
+	} {
+		t.Run(c.name, func(t *testing.T) { overload(t, c.pad, c.conc) })
+	}
+}
+
+func overload(t *testing.T, pad, connections int) {
+	l := newLedger()
+	l.pad = pad
+	hook := newReceiver(t, l)
+	dir := newFolder(t, hundredRules(hook.URL), "")
+	s := built.Start(t, dir)
+	send := newSender(t, l, connections)
+
+	const calm = 2 * time.Second
+	send.run(t.Context(), s.Callback, load.Plan{Concurrency: 32, For: calm})
+	capacity := float64(l.ok.Load()) / calm.Seconds()
+	if capacity == 0 {
+		t.Fatal("it takes nothing without any overload")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), duration(8*time.Second))
+	defer cancel()
+	start := time.Now()
+	before := l.ok.Load()
+	times := send.run(ctx, s.Callback, load.Plan{Rate: 10 * capacity, Concurrency: connections})
+	took := time.Since(start)
+	taken := float64(l.ok.Load()-before) / took.Seconds()
+
+	tally := l.check(t, s, "hook")
+	peak := peakRSS(t, s)
+	counted := func() bool { return int(s.Status().Counts.Refused) == tally.refused }
+	program.Eventually(t, fmt.Sprintf("%d refused callbacks to be counted", tally.refused), counted)
+	if peak > maxRSS && !program.Race {
+		t.Errorf("it took %d MB, want less than %d", peak>>20, maxRSS>>20)
+	}
+	t.Logf("%.0f/s without overload; %.0f/s offered for %s: %.0f/s answered OK; %v; at most %d MB; 99 %% of the requests took %s",
+		capacity, 10*capacity, took.Round(time.Second), taken, tally, peak>>20, times.Quantile(0.99))
+}
+
+// hundredRules are a hundred, of which the last takes every pair.
+func hundredRules(url string) string {
+	var rules bytes.Buffer
+	fmt.Fprintf(&rules, "actions: {hook: {type: webhook, url: %s, concurrency: 32}}\nrules:\n", url)
+	for i := range 99 {
+		fmt.Fprintf(&rules, "  - {name: r%d, condition: 'From_Account == \"nobody-%d\" || To_Account startsWith \"none%d\"', actions: [hook]}\n", i, i, i)
+	}
+	rules.WriteString("  - {name: all, condition: PairCount > 0, actions: [hook]}\n")
+	return rules.String()
+}
+
+var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
+
+// peakRSS is the most memory that the program has had, in bytes; 0 where the system doesn't tell.
+func peakRSS(t testing.TB, s *program.Server) int64 {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID()) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := highWater.FindSubmatch(status)
+	if m == nil {
+		t.Fatalf("/proc says nothing of the memory: %s", strings.TrimSpace(string(status)))
+	}
+	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kb << 10
+}
