@@ -139,7 +139,7 @@ func (l *ledger) after(events []Event, refused, quarantined uint64) Totals {
 	defer l.mu.Unlock()
 	next := l.totals
 	for i := range events {
-		next.add(&events[i])
+		next.Add(&events[i])
 	}
 	next.Refused += refused
 	next.Quarantined += quarantined

@@ -86,7 +86,7 @@ func (f *factory) watch(e *Engine) {
 func (m *metrics) count(events []Event) {
 	var t Totals
 	for i := range events {
-		t.add(&events[i])
+		t.Add(&events[i])
 		if d := events[i].Ended; d != nil {
 			m.deliveries.WithLabelValues(d.Type, d.Outcome).Inc()
 		}

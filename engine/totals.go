@@ -19,8 +19,8 @@ func (t *Totals) Pending() uint64 {
 	return t.Created - over
 }
 
-// add counts an event, but for its rules.
-func (t *Totals) add(ev *Event) {
+// Add counts an event, but for its rules.
+func (t *Totals) Add(ev *Event) {
 	if c := ev.Matched; c != nil {
 		t.addMatched(c)
 	}

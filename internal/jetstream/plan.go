@@ -28,6 +28,8 @@ type plan struct {
 	copies  map[string]int                // by delivery: the highest number of a sound parked copy
 	ended   uint64                        // ends that are recorded of deliveries that will be made once more
 	again   map[string]bool               // callbacks that will be matched once more
+	died    map[string]bool               // deliveries whose death is recorded
+	skipped engine.Totals                 // what was counted in outcomes that are lost, of what begins with a match
 }
 
 // known is what the sound outcomes say of a delivery that has not ended, or ended as a dead letter.
@@ -129,12 +131,18 @@ func (p *plan) readDead() error {
 // readOutcomes goes through what is recorded, in order.
 func (p *plan) readOutcomes() error {
 	p.totals, p.jobs, p.matched = &engine.Totals{}, make(map[string]*known), make(map[string]bool)
+	p.died = make(map[string]bool)
 	ends := make(map[string]int) // by callback whose match is not recorded
+	var before uint64
 	err := p.streams[outcomesStream].each(func(m *found, e *entry) error {
 		pack, err := decodeOutcomes(&stored{seq: m.seq, data: e.data})
 		if err != nil {
 			return nil
 		}
+		if before > 0 && m.seq > before+1 && pack.Totals != nil {
+			p.skip(pack)
+		}
+		before = m.seq
 		if pack.Totals != nil {
 			p.totals = pack.Totals
 		}
@@ -167,6 +175,48 @@ func (p *plan) readOutcomes() error {
 	return err
 }
 
+// skip takes down what the outcomes counted that are lost before a pack: the difference between its totals and the ones before, but
+// for what is in the pack itself.
+func (p *plan) skip(pack *engine.EventPack) {
+	here := *p.totals
+	for i := range pack.Events {
+		here.Add(&pack.Events[i])
+	}
+	for _, c := range []struct {
+		to         *uint64
+		with, have uint64
+	}{
+		{&p.skipped.Callbacks, pack.Totals.Callbacks, here.Callbacks}, {&p.skipped.Unmatched, pack.Totals.Unmatched, here.Unmatched},
+		{&p.skipped.Pairs, pack.Totals.Pairs, here.Pairs}, {&p.skipped.Matches, pack.Totals.Matches, here.Matches},
+		{&p.skipped.ShadowMatches, pack.Totals.ShadowMatches, here.ShadowMatches},
+		{&p.skipped.Repeats, pack.Totals.Repeats, here.Repeats},
+		{&p.skipped.ConditionErrors, pack.Totals.ConditionErrors, here.ConditionErrors},
+	} {
+		if c.with > c.have {
+			*c.to += c.with - c.have
+		}
+	}
+}
+
+// uncount takes out of the totals what will be counted once more: of what was skipped, the part whose callbacks are matched again.
+func (p *plan) uncount(t *engine.Totals) {
+	counted := p.skipped.Callbacks + p.skipped.Repeats
+	if counted == 0 {
+		return
+	}
+	again := min(uint64(len(p.again)), counted)
+	for _, c := range []struct {
+		from *uint64
+		n    uint64
+	}{
+		{&t.Callbacks, p.skipped.Callbacks}, {&t.Unmatched, p.skipped.Unmatched}, {&t.Pairs, p.skipped.Pairs},
+		{&t.Matches, p.skipped.Matches}, {&t.ShadowMatches, p.skipped.ShadowMatches}, {&t.Repeats, p.skipped.Repeats},
+		{&t.ConditionErrors, p.skipped.ConditionErrors},
+	} {
+		*c.from -= min(*c.from, c.n*again/counted)
+	}
+}
+
 func (p *plan) event(ev *engine.Event, ends map[string]int) {
 	switch {
 	case ev.Matched != nil:
@@ -194,6 +244,9 @@ func (p *plan) end(d *engine.Ended, ends map[string]int) {
 	over := d.Outcome == engine.OutcomeDone || d.Outcome == engine.OutcomeDiscarded
 	if parks, ok := p.copies[d.Delivery]; ok && (over || d.Outcome == engine.OutcomeDead) && engine.Life(parks) <= engine.Life(d.Parks) {
 		delete(p.copies, d.Delivery) // its deletion was lost
+	}
+	if d.Outcome == engine.OutcomeDead {
+		p.died[d.Delivery] = true
 	}
 	if over {
 		if k == nil {
@@ -287,20 +340,23 @@ func (p *plan) restate() error {
 	}
 	var dead uint64
 	for id, letter := range p.letters {
-		if !pending[id] {
-			dead++
-			counted[id] = p.again[letter.Job.Callback] && letter.Job.Reprocess == ""
+		again := p.again[letter.Job.Callback] && letter.Job.Reprocess == ""
+		if pending[id] || again && !p.died[id] {
+			continue // its death is yet to be recorded
 		}
+		dead++
+		counted[id] = again
 	}
 	t.Dead = dead
 	t.Created = t.Done + t.Discarded + dead + uint64(len(pending))
 	later := p.ended
 	for id, again := range counted {
-		if again && (pending[id] || p.letters[id] != nil) && p.jobs[id] == nil {
+		if again && p.jobs[id] == nil {
 			later++
 		}
 	}
 	t.Created -= min(t.Created, later)
+	p.uncount(&t)
 	if err := p.restateCallbacks(&t); err != nil {
 		return err
 	}
