@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 // senderRetryWindow is how long the same app, command and body count as one where the sender repeats what timed out.
@@ -19,7 +20,11 @@ const senderRetryWindow = 10 * time.Second
 func (e *Engine) Accept(ctx context.Context, cb *callback.Callback) error {
 	r := &Record{Received: cb.Received.UTC(), Query: cb.Query, Body: cb.Body}
 	r.Key, r.Window = keyOf(cb, e.Dedupe, e.SenderRetries)
-	return e.Store.Accept(ctx, r)
+	if err := e.Store.Accept(ctx, r); err != nil {
+		return err
+	}
+	failpoint.Pass(failpoint.Answer)
+	return nil
 }
 
 // keyOf gives the key that tells repeats of a callback, and the window in which they count as such. Without a RequestId nothing

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 // grace is how much longer than its time-out an attempt may take to return, before it is given up on.
@@ -70,7 +71,9 @@ func (r *runner) attempt(a *attempt) (next *attempt) {
 			r.returned(a)
 		}
 	}()
+	failpoint.Pass(failpoint.Run)
 	res, err = r.e.runAction(ctx, inst, d)
+	failpoint.Pass(failpoint.Ran)
 	goes = false
 	return nil
 }

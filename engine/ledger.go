@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 const (
@@ -110,6 +112,7 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 		return
 	}
 	next := l.after(events, refused, quarantined)
+	failpoint.Pass(failpoint.Outcome)
 	var seq uint64
 	if !persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
 		seq, err = l.e.Store.Append(ctx, events, &next)
@@ -121,6 +124,7 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 		l.quarantined.Add(quarantined)
 		return
 	}
+	failpoint.Pass(failpoint.Recorded)
 	next.Rules = nil
 	l.mu.Lock()
 	l.totals = next

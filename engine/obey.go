@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 // obeyAtOnce is how many dead letters are taken away at a time.
@@ -34,6 +36,7 @@ func (e *Engine) obey(ctx context.Context, d *delivery) {
 	}
 	var taken, newer bool
 	unsure := d.again
+	failpoint.Pass(failpoint.Exhume)
 	if !persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
 		taken, newer, err = e.exhume(ctx, d)
 		return err
@@ -43,6 +46,7 @@ func (e *Engine) obey(ctx context.Context, d *delivery) {
 	}) {
 		return
 	}
+	failpoint.Pass(failpoint.Exhumed)
 	if !taken && (newer || !unsure) {
 		e.orders.over(d.Job.ID)
 		e.settled(d)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 // Orders of a copy: what is recorded before anything else is done with it. An order is carried out by storing the next copy of the
@@ -109,12 +111,14 @@ func (e *Engine) order(ctx context.Context, ps []Parked) (obeyed int, err error)
 			e.orders.forget(id, w)
 		}
 	}()
+	failpoint.Pass(failpoint.Replay)
 	call, cancel := context.WithTimeout(ctx, storeTimeout)
 	err = e.Store.Park(call, ps)
 	cancel()
 	if err != nil {
 		return 0, err
 	}
+	failpoint.Pass(failpoint.Replayed)
 	patience := time.NewTimer(obeyPatience)
 	defer patience.Stop()
 	for _, w := range waits {

@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 const (
@@ -67,6 +69,7 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 		copies[i] = p.d.Parked
 		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
 	}
+	failpoint.Pass(failpoint.Schedule)
 	left := copies
 	stored := persist(ctx, storeTimeout, func(ctx context.Context) error {
 		if len(left) == 0 {
@@ -80,6 +83,7 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 	if !stored {
 		return
 	}
+	failpoint.Pass(failpoint.Scheduled)
 	for i, p := range ps {
 		p.ended.Parks = copies[i].Parks
 		e.parked(p)
@@ -136,11 +140,13 @@ func (e *Engine) storeGrave(ctx context.Context, b *burying) {
 	letter := &DeadLetter{Parked: b.d.Parked, At: b.ended.At}
 	letter.Error = b.ended.Error
 	letter.Due = time.Time{}
+	failpoint.Pass(failpoint.Bury)
 	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return e.Store.Bury(ctx, letter) }, func(err error) {
 		e.log.Warn("storing a dead letter", zap.String("delivery", b.d.Job.ID), zap.Error(err))
 	}) {
 		return
 	}
+	failpoint.Pass(failpoint.Buried)
 	e.ledger.put(entry{event: Event{Ended: &b.ended}, d: b.d})
 	b.buried()
 }

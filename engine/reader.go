@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
@@ -91,6 +92,7 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	if p.Again && !e.recall(ctx, p.Stored) {
 		return
 	}
+	failpoint.Pass(failpoint.Match)
 	pack := newBatch(p.Ack)
 	done := make(chan struct{})
 	recorded := newBatch(func() { close(done) })
@@ -114,6 +116,7 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	}
 	recorded.settle()
 	e.ledger.putIdly(idleLinger, entries...)
+	failpoint.Pass(failpoint.Matched)
 	for i := range jobs {
 		d := &delivery{Parked: Parked{Job: jobs[i]}, recorded: done}
 		if !e.dispatch(ctx, d, pack) {

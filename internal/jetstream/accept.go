@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/failpoint"
 )
 
 // acceptWait bounds an Accept whose context has no deadline.
@@ -171,7 +172,9 @@ func (p *partition) storeBatch(b *batch) {
 	} else {
 		ctx, cancel := context.WithDeadline(p.s.work, b.until(time.Now()))
 		defer cancel()
+		failpoint.Pass(failpoint.Pack)
 		_, err = p.chain.store(ctx, b.draft)
+		failpoint.Pass(failpoint.Published)
 	}
 	if err != nil {
 		b.err = fmt.Errorf("callback not stored: %w", err)

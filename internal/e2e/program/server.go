@@ -56,15 +56,20 @@ func (s *Server) WaitUntilUp() {
 		if !s.Running() {
 			s.t.Fatalf("serve ended: %v\n%s", s.err, s.Log())
 		}
-		for _, m := range listens.FindAllStringSubmatch(s.Out(), -1) {
-			if m[1] == "admin" {
-				s.Admin = strings.TrimSuffix(m[2], "/")
-			} else {
-				s.Callback = m[2]
-			}
-		}
-		return s.Admin != "" && s.Callback != ""
+		return s.Up()
 	})
+}
+
+// Up tells whether serve has printed where it listens, which it notes then.
+func (s *Server) Up() bool {
+	for _, m := range listens.FindAllStringSubmatch(s.Out(), -1) {
+		if m[1] == "admin" {
+			s.Admin = strings.TrimSuffix(m[2], "/")
+		} else {
+			s.Callback = m[2]
+		}
+	}
+	return s.Admin != "" && s.Callback != ""
 }
 
 // Out is what it has printed.
