@@ -40,6 +40,15 @@
 //
 // # What survives
 //
-// A method that stores returns once the message is synced to disk (a cluster: to a majority of the replicas). The file mark.json
-// beside the streams says, a little late, how far they had come, so that a stream that lost its end is noticed at the next start.
+// A method that stores returns once the message is synced to disk (a cluster: to a majority of the replicas). The files mark.json and,
+// beside embedded streams, tail say how far they had come: the tail exactly, after a kill; both a little late after a power cut.
+//
+// # Damage
+//
+// The embedded server cuts a damaged block file where the damage begins, and what is sound behind is gone. So before it opens
+// the folder, inspect reads the block files, and holds them against each other, the mark and the tail. Where anything is amiss, mend
+// carves every sound pack out of them by its magic and checksum, and makes the streams anew: sound blocks as they are, of damaged ones
+// what is sound, in the server's own format, with the numbers and times they had. Messages that are gone leave a gap, which repairs.json
+// remembers. Where the reader stands comes from the mark, since the server's own file of that has no checksum. Pending deliveries and dead
+// letters that are gone, and that the outcomes know of, are made anew, and totals put behind that balance with what is there.
 package jetstream

@@ -3,6 +3,9 @@
 // one:
 //
 //	go test ./internal/torture -run TestTortureKill -v -timeout 0 -torture.rounds 1000
+//	go test ./internal/torture -run TestTortureDamage -v -timeout 0 -torture.rounds 300
+//	go test ./internal/torture -run TestTorturePowerCut -v -timeout 0 -torture.rounds 100
+//	go test ./internal/torture -run TestTortureFailpoints -v -timeout 0 -torture.rounds 5
 //	go test ./internal/torture -run TestTortureReload -v -timeout 0 -torture.rounds 10000
 //
 // -torture.rounds is how often what a test does is done, and -torture.for how long it goes on, where it goes by time.
