@@ -14,7 +14,7 @@ import (
 
 // A disk that is full, read-only or so slow that nothing is stored in time: callbacks are refused with 503 after the wait, readyz says 503,
 // and both heal by themselves when the disk is well again, in the same process. What was answered OK before, meanwhile and after arrives.
-// The disk is package powercut's, over FUSE.
+// The disk is that of tools/powercut, over FUSE.
 //
 // What it cannot show: a disk that gives back wrong bytes, which the test of damage does; one that is ill for hours.
 func TestTortureDisk(t *testing.T) {

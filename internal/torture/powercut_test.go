@@ -17,7 +17,7 @@ import (
 )
 
 // Whatever was answered OK before a power cut arrives, and is counted once. The data folder lies on a file system of the test's own
-// (package powercut, over FUSE), which forgets at the cut what was not synced, or keeps a random choice of its pages.
+// (tools/powercut, over FUSE), which forgets at the cut what was not synced, or keeps a random choice of its pages.
 //
 // What it cannot show: a disk that says that something is synced when it is not; a folder whose entries are lost although a file in it
 // was synced since, which no journaling file system does (ext4, XFS); the order in which a real disk writes pages.
@@ -82,7 +82,7 @@ func powercutTool(t *testing.T) string {
 	f.Close()
 	tool := filepath.Join(t.TempDir(), "powercut")
 	build := exec.Command("go", "build", "-o", tool, ".")
-	build.Dir = "powercut"
+	build.Dir = filepath.Join("..", "..", "tools", "powercut")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

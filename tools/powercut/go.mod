@@ -1,4 +1,4 @@
-module github.com/aftermath-rules/aftermath/internal/torture/powercut
+module github.com/aftermath-rules/aftermath/tools/powercut
 
 go 1.26.0
 
