@@ -20,7 +20,6 @@ const module = "github.com/aftermath-rules/aftermath/"
 var layers = [][]string{
 	{"internal/nearword", "internal/load", "internal/systemd", "internal/e2e/program", "internal/failpoint"},
 	{"internal/e2e/natscluster"},
-	{"internal/e2e/natscluster"},
 	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex", "internal/admin/page"},
 	{"internal/lang"},
 	{"actions"},
