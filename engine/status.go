@@ -33,7 +33,8 @@ type ActionStatus struct {
 func (e *Engine) Status() Status {
 	s := Status{Totals: e.Totals(), Loose: len(e.loose), Actions: make(map[string]ActionStatus)}
 	s.Pending = s.Totals.Pending()
-	if stored, seen := e.Store.Status().Callbacks, s.Totals.Callbacks+s.Totals.Repeats; stored > seen {
+	store, seen := e.Store.Status(), s.Totals.Callbacks+s.Totals.Repeats
+	if stored := store.Callbacks - min(store.Callbacks, store.Gone); stored > seen {
 		s.Waiting = stored - seen
 	}
 	now := time.Now()

@@ -271,6 +271,7 @@ type StoreStatus struct {
 	DiskFree  uint64 `json:"disk_free,omitempty"`
 	Waiting   uint64 `json:"waiting"` // packs not yet acked or read
 	Damage    string `json:"damage,omitempty"`
+	Gone      uint64 `json:"gone,omitempty"`    // of Callbacks: lost to damage before any rules saw them
 	Warning   string `json:"warning,omitempty"` // what is odd of the cluster
 
 	Spool *SpoolStatus `json:"spool,omitempty"` // of a node with a spool

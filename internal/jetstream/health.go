@@ -202,6 +202,7 @@ func (s *Store) Status() engine.StoreStatus {
 	defer h.mu.Unlock()
 	st.Warning = h.journal.warning
 	st.Packs, st.Bytes, st.Waiting, st.DiskFree = h.journal.packs, h.journal.bytes, h.journal.waiting, h.free
+	st.Gone = s.repairs.unseen()
 	st.Damage = strings.TrimSpace(h.damage + " " + h.repaired)
 	return st
 }

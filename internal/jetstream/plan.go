@@ -29,6 +29,7 @@ type plan struct {
 	ended   uint64                        // ends that are recorded of deliveries that will be made once more
 	again   map[string]bool               // callbacks that will be matched once more
 	died    map[string]bool               // deliveries whose death is recorded
+	events  []engine.Event                // what is recorded of deliveries whose end is lost, so that the history has it
 	skipped engine.Totals                 // what was counted in outcomes that are lost, of what begins with a match
 }
 
@@ -283,6 +284,9 @@ func (p *plan) addLost() error {
 			continue // it comes by itself
 		}
 		if k.parks == 0 && k.pack > 0 && k.pack <= p.floor || p.letters[id] != nil {
+			if p.letters[id] == nil {
+				p.over(&k.job, engine.Ended{Attempt: 1, Parks: k.parks, At: now, Outcome: engine.OutcomeDone, Detail: "its end was lost to damage of the store"})
+			}
 			delete(p.jobs, id) // it has ended: its end is what was lost
 			continue
 		}
@@ -346,6 +350,11 @@ func (p *plan) restate() error {
 		}
 		dead++
 		counted[id] = again
+		if !p.died[id] {
+			p.over(&letter.Job, engine.Ended{
+				Attempt: letter.Attempt, Parks: letter.Parks, At: letter.At, Outcome: engine.OutcomeDead, Error: letter.Error,
+			})
+		}
 	}
 	t.Dead = dead
 	t.Created = t.Done + t.Discarded + dead + uint64(len(pending))
@@ -360,17 +369,57 @@ func (p *plan) restate() error {
 	if err := p.restateCallbacks(&t); err != nil {
 		return err
 	}
+	p.repair.Unseen = p.unseen(&t)
+	return p.record(&t)
+}
+
+// unseen gives how many callbacks are gone before any rules saw them: all that were ever stored, but for those that are counted and
+// those that will be.
+func (p *plan) unseen(t *engine.Totals) uint64 {
+	_, stored := p.st.reach(acceptStream)
+	if all := p.streams[acceptStream].messages(); len(all) > 0 {
+		stored = max(stored, all[len(all)-1].end())
+	}
+	covered := t.Callbacks + t.Repeats + uint64(len(p.again))
+	if covered > stored {
+		t.Callbacks -= min(t.Callbacks, covered-stored) // none counts twice
+		return 0
+	}
+	return stored - covered
+}
+
+// over notes how a delivery has ended.
+func (p *plan) over(j *engine.Job, ended engine.Ended) {
+	ended.Delivery, ended.Callback, ended.Rule, ended.Action, ended.From, ended.To = j.ID, j.Callback, j.Rule, j.Action, j.From, j.To
+	p.events = append(p.events, engine.Event{Ended: &ended})
+}
+
+// record puts what was noted, and the totals, behind the outcomes.
+func (p *plan) record(t *engine.Totals) error {
 	_, ordinal := p.st.reach(outcomesStream)
 	if all := p.streams[outcomesStream].messages(); len(all) > 0 {
 		ordinal = max(ordinal, all[len(all)-1].end())
 	}
-	record, err := encodeJSON(outcome{Totals: &t})
+	totals, err := encodeJSON(outcome{Totals: t})
 	if err != nil {
 		return err
 	}
-	p.added[outcomesStream] = append(p.added[outcomesStream], &entry{
-		subject: outcomesSubject + p.o.Node, data: encodePack(kindEvents, ordinal, p.repair.At, [][]byte{record}),
-	})
+	for last := false; !last; {
+		var records [][]byte
+		for size := 0; len(p.events) > 0 && size < softPack; p.events = p.events[1:] {
+			r, err := encodeJSON(&p.events[0])
+			if err != nil {
+				return err
+			}
+			records, size = append(records, r), size+len(r)
+		}
+		last = len(p.events) == 0
+		records = append(records, totals)
+		p.added[outcomesStream] = append(p.added[outcomesStream], &entry{
+			subject: outcomesSubject + p.o.Node, data: encodePack(kindEvents, ordinal, p.repair.At, records),
+		})
+		ordinal += uint64(len(records))
+	}
 	return nil
 }
 

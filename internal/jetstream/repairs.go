@@ -30,6 +30,8 @@ type repair struct {
 	Parked      int `json:"parked,omitempty"`
 	Dead        int `json:"dead,omitempty"`
 	Quarantined int `json:"quarantined,omitempty"`
+	// Unseen is how many callbacks, in this and all repairs before, are gone before any rules saw them.
+	Unseen uint64 `json:"unseen,omitempty"`
 	// What was lost, and could be made anew from the outcomes.
 	ParkedAnew int `json:"parked_anew,omitempty"`
 	DeadAnew   int `json:"dead_anew,omitempty"`
@@ -77,6 +79,14 @@ func (rs *repairs) known(stream string, from, to uint64) bool {
 		}
 	}
 	return false
+}
+
+// unseen gives how many callbacks are gone before any rules saw them.
+func (rs *repairs) unseen() uint64 {
+	if len(rs.Repairs) == 0 {
+		return 0
+	}
+	return rs.Repairs[len(rs.Repairs)-1].Unseen
 }
 
 // open gives the repairs whose damaged folder is still there: nobody has taken note of them.

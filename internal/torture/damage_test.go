@@ -93,6 +93,11 @@ func (d *damaged) run(t *testing.T) {
 	before := int(d.l.ok.Load())
 	whole := accounts(t, d.dir)
 	d.damage(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the damage was %s", d.what)
+		}
+	})
 	sound := accounts(t, d.dir)
 	for n := range d.l.answers {
 		if whole[n] && !sound[n] {
@@ -105,6 +110,12 @@ func (d *damaged) run(t *testing.T) {
 	s.Kill()
 	d.well.Store(true)
 	s = built.Start(t, d.dir)
+	t.Cleanup(func() {
+		if t.Failed() && s.Running() {
+			_, status := s.Request("GET", "/api/v1/status")
+			t.Logf("the status is %s", status)
+		}
+	})
 	st := handled(t, s)
 	d.l.readLog(t, d.dir)
 	d.check(t, s, st, before, sound)
