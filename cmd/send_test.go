@@ -171,7 +171,6 @@ func TestSendUsage(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no packet":       {"--url", "http://x", "--sdkappid", "7"},
 		"two packets":     {"--url", "http://x", "--sdkappid", "7", packet, packet},
-		"no such packet":  {"--url", "http://x", "--sdkappid", "7", packet + "x"},
 		"no url":          {"--sdkappid", "7", packet},
 		"no http url":     {"--url", "ftp://x", "--sdkappid", "7", packet},
 		"no host":         {"--url", "localhost:8080", "--sdkappid", "7", packet},
@@ -190,6 +189,14 @@ func TestSendUsage(t *testing.T) {
 				t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 		})
+	}
+}
+
+func TestSendWithoutItsPacket(t *testing.T) {
+	missing := packetFile(t) + "x"
+	code, stdout, stderr := send(t, "", "--url", "http://x", "--sdkappid", "7", missing)
+	if code != 1 || stdout != "" || !strings.Contains(stderr, missing+" does not exist") {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
