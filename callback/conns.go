@@ -153,7 +153,11 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	return l.conns.add(conn), nil
 }
 
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
+// Close may be called again: both Shutdown and net/http do.
+func (l *boundedListener) Close() (err error) {
+	l.once.Do(func() {
+		close(l.done)
+		err = l.Listener.Close()
+	})
+	return err
 }

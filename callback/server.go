@@ -116,13 +116,13 @@ func (s *Server) parting(h http.Handler) http.Handler {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.conns.awaitNone(ctx, lull, func() {})
+	var err error
 	if ln := s.listener.Load(); ln != nil {
-		_ = ln.Close() // it is closed once more by net/http, which tells
+		err = ln.Close()
 	}
 	s.conns.awaitNone(ctx, lull, s.conns.partIdle)
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
+	if late := s.http.Shutdown(ctx); late != nil {
+		err = errors.Join(err, late, s.http.Close())
 	}
 	return err
 }

@@ -73,7 +73,7 @@ func TestTortureRestart(t *testing.T) {
 		program.Eventually(t, "callbacks to be answered", func() bool { return l.ok.Load() >= enough })
 		began := time.Now()
 		if code := s.Stop(); code != 0 {
-			t.Fatalf("exit code %d", code)
+			t.Fatalf("exit code %d\n%s", code, program.Tail(s.Log(), 5))
 		}
 		s = held.start(t, dir)
 		down += time.Since(began)
