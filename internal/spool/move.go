@@ -35,8 +35,12 @@ func (s *Store) recall(ctx context.Context) (sent []sentPack, err error) {
 	s.held.current = first
 	s.held.moved(first.Ordinal)
 	for p, err := range s.own.Journal(ctx, time.Time{}) {
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return nil, err
+		}
+		if err != nil { // the spool's own start has said what is gone
+			s.log.Error("of what is kept here a part can't be read", zap.Error(err))
+			continue
 		}
 		if p.Seq < first.Seq {
 			continue // handed on
