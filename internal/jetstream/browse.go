@@ -202,8 +202,12 @@ func (s *Store) messageAt(ctx context.Context, stream string, seq uint64) (*stor
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 {
+	if len(all) > 0 {
+		return all[0], nil
+	}
+	m, err := s.session().atLeader(ctx, stream, leaderRequest{Seq: seq})
+	if errors.Is(err, errNoMessage) {
 		return nil, engine.ErrNotFound
 	}
-	return all[0], nil
+	return m, err
 }

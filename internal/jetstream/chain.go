@@ -160,25 +160,21 @@ func (c *chain) publish(ctx context.Context, ss *session, pack []byte, count int
 
 // sync reads the last pack, to continue after it. It says whether that is the very pack whose fate was unknown.
 func (c *chain) sync(ctx context.Context, ss *session, sent []byte) (stored bool, err error) {
-	st, err := ss.js.Stream(ctx, c.name)
-	if err != nil {
-		return false, err
-	}
-	m, err := st.GetLastMsgForSubject(ctx, c.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := ss.atLeader(ctx, c.name, leaderRequest{LastFor: c.subject})
+	if errors.Is(err, errNoMessage) {
 		c.reached(0, c.ordinal) // nothing of this node: the ordinal goes on from the mark
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	p, err := decodePack(c.kind, m.Data)
+	p, err := decodePack(c.kind, m.data)
 	if err != nil {
 		return false, &badMessage{fmt.Errorf("the last message of %s: %w", c.subject, err)}
 	}
-	c.handed = parseHanded(m.Header.Get(handedHeader))
-	c.reached(m.Sequence, max(c.ordinal, p.ordinal+uint64(len(p.records))))
-	return sent != nil && string(m.Data) == string(sent), nil
+	c.handed = parseHanded(m.header.Get(handedHeader))
+	c.reached(m.seq, max(c.ordinal, p.ordinal+uint64(len(p.records))))
+	return sent != nil && string(m.data) == string(sent), nil
 }
 
 // ordinalOf reads a pack's ordinal and count from its head.

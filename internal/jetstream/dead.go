@@ -90,14 +90,14 @@ func (s *Store) deadMessage(ctx context.Context, delivery string) (*stored, erro
 	if err := s.isOpen(ctx); err != nil {
 		return nil, err
 	}
-	m, err := s.session().dead.GetLastMsgForSubject(ctx, deadToken(delivery))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := s.session().atLeader(ctx, deadStream, leaderRequest{LastFor: deadToken(delivery)})
+	if errors.Is(err, errNoMessage) {
 		return nil, engine.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dead letter %s: %w", delivery, err)
 	}
-	return &stored{seq: m.Sequence, subject: m.Subject, at: m.Time, data: m.Data}, nil
+	return m, nil
 }
 
 // Exhume implements engine.Store. It deletes the very message it has looked at, so that it never takes one that came meanwhile.

@@ -18,6 +18,7 @@ type stored struct {
 	subject string
 	at      time.Time
 	data    []byte
+	header  nats.Header // of what atLeader gives
 }
 
 // scanFrom says where a scan begins: at a sequence number or, where since is set, at a time.
@@ -67,8 +68,15 @@ func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFr
 			}
 			return f(m)
 		})
-		if errors.Is(err, errScanEnd) || errors.Is(err, errNoMessage) {
+		if errors.Is(err, errScanEnd) {
 			return nil
+		}
+		if errors.Is(err, errNoMessage) {
+			ended, err := s.atEnd(ctx, name, &req, end)
+			if ended || err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
@@ -78,10 +86,43 @@ func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFr
 	return nil
 }
 
+// atEnd tells whether a scan has come to its end, where there was no message: not so where it was asked of a replica that lags.
+func (s *session) atEnd(ctx context.Context, stream string, req *getRequest, end uint64) (bool, error) {
+	from := req.Seq
+	if req.StartTime != nil {
+		from = end // what was stored last was stored after the time, or nothing was
+	}
+	if s.srv != nil || from > end {
+		return true, nil
+	}
+	m, err := s.atLeader(ctx, stream, leaderRequest{Seq: from, NextFor: req.NextFor})
+	switch {
+	case errors.Is(err, errNoMessage):
+		return true, nil
+	case err != nil:
+		return false, err
+	case m.seq > end, req.StartTime != nil && m.at.Before(*req.StartTime):
+		return true, nil
+	}
+	return false, wait(ctx, retryWait)
+}
+
+// wait waits; it gives an error where ctx ends before.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 var errScanEnd = errors.New("end of the scan")
 
-// lastOfEach gives the last message of each subject that fits the pattern; at most 1,024 subjects.
-func (s *session) lastOfEach(ctx context.Context, stream, pattern string, f func(*stored) error) error {
+// lastOfEachDirect is lastOfEach for an embedded server; at most 1,024 subjects.
+func (s *session) lastOfEachDirect(ctx context.Context, stream, pattern string, f func(*stored) error) error {
 	_, err := s.getBatch(ctx, stream, &getRequest{MultiLast: []string{pattern}, Batch: 1024}, f)
 	if errors.Is(err, errNoMessage) {
 		return nil

@@ -115,7 +115,13 @@ func (s *session) startServer(ctx context.Context, o *Options) error {
 
 // logErrors logs what the client would print on stderr: errors that belong to no call.
 func logErrors(log *zap.Logger) nats.Option {
-	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats client", zap.Error(err)) })
+	return nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		of := ""
+		if sub != nil {
+			of = sub.Subject
+		}
+		log.Warn("nats client", zap.Error(err), zap.String("subscription", of))
+	})
 }
 
 // connect connects to the cluster, for which it waits until ctx ends, and goes on trying for ever once it was connected.

@@ -66,9 +66,9 @@ func callbacksIn(r *engine.Record) int {
 	return 1
 }
 
-// move opens the cluster where that is yet to be done, and hands on what the spool holds, until ctx ends.
-func (s *Store) move(ctx context.Context, sent []sentPack) {
-	if !s.awaitCluster(ctx) {
+// move opens the cluster, tells first how the first try went, and hands on what the spool holds, until ctx ends.
+func (s *Store) move(ctx context.Context, sent []sentPack, first chan<- error) {
+	if !s.awaitCluster(ctx, first) {
 		return
 	}
 	c := s.cluster.Load()
@@ -97,25 +97,28 @@ func (s *Store) move(ctx context.Context, sent []sentPack) {
 }
 
 // awaitCluster tries to open the cluster until ctx ends.
-func (s *Store) awaitCluster(ctx context.Context) bool {
-	for said := ""; s.cluster.Load() == nil; {
-		if !sleep(ctx, againAfter) {
-			return false
-		}
-		try, cancel := context.WithTimeout(ctx, s.o.Wait)
+func (s *Store) awaitCluster(ctx context.Context, first chan<- error) bool {
+	said := ""
+	for {
+		try, cancel := context.WithTimeout(ctx, openTime)
 		err := s.openCluster(try)
 		cancel()
+		select {
+		case first <- err:
+		default:
+		}
 		if err == nil {
-			s.log.Info("the cluster is there")
-			break
+			return true
 		}
 		s.held.because(err)
 		if isFinal(err) && err.Error() != said && ctx.Err() == nil {
 			said = err.Error()
 			s.log.Error("the cluster cannot be used: callbacks are kept, and nothing else is done", zap.Error(err))
 		}
+		if !sleep(ctx, againAfter) {
+			return false
+		}
 	}
-	return true
 }
 
 // drained tells whether all that was kept is handed on.

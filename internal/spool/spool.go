@@ -35,6 +35,7 @@ type Options struct {
 const (
 	defaultWait = 10 * time.Second
 	leastDisk   = 32 << 20
+	openTime    = 5 * time.Minute       // for the cluster to be opened: all that may have repeats is read
 	againAfter  = time.Second           // a cluster that could not be opened is tried again
 	linger      = 20 * time.Millisecond // fewer packs, so that handing on is faster than keeping
 )
@@ -100,20 +101,27 @@ func (s *Store) start(ctx context.Context) error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	s.work, s.cancel = context.WithCancel(context.Background())
-	waiting, cancel := context.WithTimeout(ctx, s.o.Wait)
-	defer cancel()
-	if err := s.openCluster(waiting); err != nil && (isFinal(err) || ctx.Err() != nil) {
+	first := make(chan error, 1)
+	s.running.Go(func() { s.move(s.work, sent, first) })
+	wait := time.NewTimer(s.o.Wait)
+	defer wait.Stop()
+	select {
+	case err = <-first:
+	case <-wait.C:
+		err = fmt.Errorf("it did not answer within %s", s.o.Wait)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil && (isFinal(err) || ctx.Err() != nil) {
 		s.cancel()
-		return err
-	} else if err != nil {
+		s.running.Wait()
+		return errors.Join(err, s.closeCluster(ctx))
+	}
+	if err != nil {
 		s.held.begin(err)
 		s.log.Warn("the cluster cannot be reached: this node starts without it, and keeps callbacks until it is there; matching and "+
-			"deliveries wait", zap.Duration("waited", s.o.Wait), zap.Error(err))
+			"deliveries wait", zap.Error(err))
 	}
-	if c := s.cluster.Load(); c != nil && s.drained() {
-		c.Resume()
-	}
-	s.running.Go(func() { s.move(s.work, sent) })
 	return nil
 }
 
@@ -123,6 +131,7 @@ func (s *Store) openCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.resume(c)
 	s.cluster.Store(c)
 	close(s.opened)
 	return nil
@@ -244,12 +253,15 @@ func (s *Store) Close(ctx context.Context) error {
 		return nil
 	}
 	close(s.closed)
-	var errs []error
 	s.cancel()
 	s.running.Wait()
+	err := s.closeCluster(ctx) // what it does not take any more goes to the spool
+	return errors.Join(err, s.own.Close(ctx))
+}
+
+func (s *Store) closeCluster(ctx context.Context) error {
 	if c := s.cluster.Load(); c != nil {
-		errs = append(errs, c.Close(ctx)) // what it does not take any more goes to the spool
+		return c.Close(ctx)
 	}
-	errs = append(errs, s.own.Close(ctx))
-	return errors.Join(errs...)
+	return nil
 }

@@ -38,10 +38,10 @@ func TestTortureCluster(t *testing.T) {
 	}
 	for round := range rounds(3) {
 		what, heal := fault(t, c, nodes)
-		time.Sleep(time.Duration(500+rand.IntN(3500)) * time.Millisecond)
+		time.Sleep(time.Duration(500+rand.IntN(2500)) * time.Millisecond)
 		heal()
 		t.Logf("round %d: %s; %d callbacks answered OK, %d refused", round+1, what, l.count(accepted), l.count(refused))
-		time.Sleep(time.Duration(500+rand.IntN(1500)) * time.Millisecond)
+		time.Sleep(time.Duration(300+rand.IntN(700)) * time.Millisecond)
 		for _, n := range nodes {
 			if !n.server().Running() {
 				t.Fatalf("after %s a node has ended by itself:\n%s", what, program.Tail(n.server().Log(), 20))
@@ -105,8 +105,14 @@ func (n *node) handled(t testing.TB) {
 			Spool   struct{ Callbacks int }
 		}
 	}
+	var body []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("the status is %s", body)
+		}
+	}()
 	program.Within(t, 3*time.Minute, "everything to be handled", func() bool {
-		_, body := n.server().Request("GET", "/api/v1/status")
+		_, body = n.server().Request("GET", "/api/v1/status")
 		if err := json.Unmarshal(body, &store); err != nil {
 			t.Fatal(err)
 		}
