@@ -14,12 +14,28 @@ const (
 	lookEvery      = 250 * time.Millisecond
 	lookEveryFar   = time.Second // at a cluster
 	markEvery      = 2 * time.Second
-	keepAliveEvery = ackWait / 3
+	keepAliveEvery = ackWait / 6
 	purgeEvery     = 30 * time.Second
 )
 
-// keep does what is to be done all the time: it watches the disk and the streams, tells the server what is being worked on,
-// writes the mark, purges what is older than is kept, and gives an embedded server that can't write any more a new life.
+// stayAlive tells the server all the time what is being worked on, whatever else takes long: it gives to others what it hears nothing of.
+func (s *Store) stayAlive() {
+	tick := time.NewTicker(keepAliveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.work.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range s.parts {
+			p.packs.keepAlive()
+		}
+		s.bundles.keepAlive()
+	}
+}
+
+// keep does what is to be done all the time: it watches the disk and the streams, writes the mark, purges what is older than is kept, and gives an embedded server that can't write any more a new life.
 func (s *Store) keep() {
 	every := lookEvery
 	if s.o.URL != "" {
@@ -27,7 +43,7 @@ func (s *Store) keep() {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var marked, alive, purged time.Time
+	var marked, purged time.Time
 	for {
 		purge := false
 		select {
@@ -45,13 +61,6 @@ func (s *Store) keep() {
 			s.report("purge what is older than is kept", s.purge(ctx))
 		}
 		cancel()
-		if now.Sub(alive) >= keepAliveEvery {
-			alive = now
-			for _, p := range s.parts {
-				p.packs.keepAlive()
-			}
-			s.bundles.keepAlive()
-		}
 		if now.Sub(marked) >= markEvery {
 			marked = now
 			s.report("write "+markFile, s.writeMark())

@@ -55,19 +55,16 @@ func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
 }
 
 const (
-	prefetchMessages = 256
-	prefetchBytes    = 4 * maxPayload
+	fetched   = 32              // messages that are asked for at once
+	fetchWait = 5 * time.Second // for the first of them
 )
 
 // run reads until ctx, the session's, is over.
 func (c *source[T]) run(ctx context.Context, ss *session) {
 	for ctx.Err() == nil {
-		it, err := c.cons(ss).Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetchMessages, prefetchBytes))
-		if err == nil {
-			err = c.read(ctx, it)
-		}
-		if ctx.Err() != nil {
-			return
+		err := c.read(ctx, c.cons(ss))
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
 		c.s.log.Warn("reading is interrupted", zap.String("stream", c.name), zap.Error(err))
 		select {
@@ -77,33 +74,26 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 	}
 }
 
-func (c *source[T]) read(ctx context.Context, it jetstream.MessagesContext) error {
-	defer giveBack(it)
-	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if errors.Is(err, jetstream.ErrNoHeartbeat) {
-			continue // the iterator asks again by itself
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.give(ctx, m); err != nil {
-			return err
+// read asks for some messages and gives them out. It asks for no more before it has: what a client fetches ahead of a reader that
+// takes its time it drops, and that comes again only after ackWait.
+func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
+	asked, cancel := context.WithTimeout(ctx, fetchWait)
+	defer cancel()
+	batch, err := cons.Fetch(fetched, jetstream.FetchContext(asked))
+	if err != nil {
+		return err
+	}
+	for m := range batch.Messages() {
+		if err == nil {
+			err = c.give(ctx, m)
+		} else {
+			m.Nak() // so that it comes again at once; where it is lost it comes after ackWait
 		}
 	}
-}
-
-// giveBack returns what was fetched and not taken, so that it comes again at once.
-func giveBack(it jetstream.MessagesContext) {
-	it.Drain()
-	for {
-		m, err := it.Next(jetstream.NextMaxWait(time.Second))
-		if err != nil {
-			it.Stop()
-			return
-		}
-		m.Nak() // lost where the connection is: then it comes after AckWait
+	if err == nil && ctx.Err() == nil && !errors.Is(batch.Error(), context.DeadlineExceeded) {
+		err = batch.Error()
 	}
+	return err
 }
 
 func (c *source[T]) give(ctx context.Context, m jetstream.Msg) error {

@@ -133,6 +133,7 @@ func (s *Store) openOn(ctx context.Context, m *mark, prepare func(context.Contex
 	}
 	s.startReaders(ss)
 	s.keeper.Go(s.keep)
+	s.keeper.Go(s.stayAlive)
 	return nil
 }
 
@@ -183,6 +184,9 @@ func (s *Store) startReaders(ss *session) {
 	}
 	s.readers.Go(func() { s.bundles.run(ctx, ss) })
 }
+
+// End gives the Seq of the pack that this node stored last in the first partition; 0 where there is none.
+func (s *Store) End() uint64 { return s.parts[0].chain.position().Seq }
 
 // NextPack implements engine.Store.
 func (s *Store) NextPack(ctx context.Context) (*engine.Pack, error) { return next(ctx, s, s.packs) }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 // held is what the spool holds alone, and how the cluster is.
 type held struct {
-	current *engine.Pack // the mover's: read at the start, and not handed on yet
+	seq uint64 // the mover's: of the pack that is handed on next
 
 	mu        sync.Mutex
 	callbacks int
@@ -19,6 +20,7 @@ type held struct {
 	handed    uint64    // since the outage began
 	since     time.Time // of the outage; zero: there is none
 	why       error     // the cluster takes nothing
+	unacked   []unacked // what the spool's reader has given and is not handed on yet
 }
 
 func (h *held) add(callbacks, bytes int, received time.Time) {
@@ -40,10 +42,36 @@ func (h *held) remove(callbacks, bytes int, received time.Time) {
 	h.oldest = received // they come in order, so those that follow are hardly older
 }
 
+// unacked is a pack that the spool's reader has given.
+type unacked struct {
+	end uint64 // the ordinal after it
+	ack func()
+}
+
+// read takes down what the spool's reader has given: it is acked once it is handed on.
+func (h *held) read(end uint64, ack func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unacked = append(h.unacked, unacked{end, ack})
+	h.ack()
+}
+
+// moved takes down that all before the ordinal next are handed on.
 func (h *held) moved(next uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.next = next
+	h.ack()
+}
+
+func (h *held) ack() {
+	h.unacked = slices.DeleteFunc(h.unacked, func(u unacked) bool {
+		if u.end > h.next {
+			return false
+		}
+		u.ack()
+		return true
+	})
 }
 
 func (h *held) upTo() uint64 {

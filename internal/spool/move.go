@@ -25,6 +25,7 @@ type sentPack struct {
 // recall counts what the spool holds, and gives the packs in it that were sent.
 func (s *Store) recall(ctx context.Context) (sent []sentPack, err error) {
 	if st := s.own.Status(); st.Waiting == 0 {
+		s.held.seq = s.own.End() + 1
 		s.held.moved(st.Callbacks)
 		return nil, nil
 	}
@@ -32,8 +33,9 @@ func (s *Store) recall(ctx context.Context) (sent []sentPack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.held.current = first
+	s.held.seq = first.Seq
 	s.held.moved(first.Ordinal)
+	s.held.read(first.Ordinal+uint64(len(first.Records)), first.Ack)
 	for p, err := range s.own.Journal(ctx, time.Time{}) {
 		if err != nil && ctx.Err() != nil {
 			return nil, err
@@ -83,16 +85,9 @@ func (s *Store) move(ctx context.Context, sent []sentPack, first chan<- error) {
 			s.resume(c)
 		}
 		p := s.nextKept(ctx)
-		if p == nil {
-			if ctx.Err() != nil {
-				return
-			}
-			continue
-		}
-		if !s.handOn(ctx, c, p) {
+		if p != nil && !s.handOn(ctx, c, p) || ctx.Err() != nil {
 			return
 		}
-		p.Ack()
 	}
 }
 
@@ -123,7 +118,7 @@ func (s *Store) awaitCluster(ctx context.Context, first chan<- error) bool {
 
 // drained tells whether all that was kept is handed on.
 func (s *Store) drained() bool {
-	return s.held.upTo() == s.own.Status().Callbacks && s.held.current == nil
+	return s.held.upTo() == s.own.Status().Callbacks
 }
 
 // resume lets callbacks go to the cluster again, unless one has been kept meanwhile.
@@ -140,26 +135,47 @@ func (s *Store) resume(c *jetstream.Store) {
 	}
 }
 
-// nextKept waits for the next pack of the spool, or until there may be something else to do: then it gives nil.
+// nextKept gives the next pack of the spool, in the order of the spool's stream: what its reader gives may come in another. Where
+// there is none it waits for one, or until there may be something else to do, and gives nil.
 func (s *Store) nextKept(ctx context.Context) *engine.Pack {
-	if p := s.held.current; p != nil {
-		s.held.current = nil
-		return p
-	}
 	if s.drained() {
 		select {
 		case <-s.wake:
 		case <-ctx.Done():
-			return nil
 		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, handWait)
-	defer cancel()
-	p, err := s.own.NextPack(ctx)
-	if err != nil {
 		return nil
 	}
-	return p
+	for seq := s.held.seq; seq <= s.own.End(); seq++ {
+		p, err := s.own.PackAt(ctx, seq)
+		if err == nil {
+			return p
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, engine.ErrNotFound) {
+			s.log.Error("a pack that was kept can't be read; it is tried again", zap.Uint64("pack", seq), zap.Error(err))
+			sleep(ctx, againAfter)
+			return nil
+		}
+		s.log.Error("a pack that was kept is gone", zap.Uint64("pack", seq)) // and the spool's own start has said so
+		s.held.seq = seq + 1
+	}
+	sleep(ctx, handWait)
+	return nil
+}
+
+// acknowledge takes what the spool's reader gives, and acks each pack once it is handed on, until ctx ends.
+func (s *Store) acknowledge(ctx context.Context) {
+	for {
+		p, err := s.own.NextPack(ctx)
+		if err != nil && !sleep(ctx, handWait) {
+			return
+		}
+		if err == nil {
+			s.held.read(p.Ordinal+uint64(len(p.Records)), p.Ack)
+		}
+	}
 }
 
 // handOn hands on the records of a pack, in order; it tells whether it did before ctx ended.
@@ -186,6 +202,7 @@ func (s *Store) handOn(ctx context.Context, c *jetstream.Store, p *engine.Pack) 
 		}
 		from = upTo
 	}
+	s.held.seq = p.Seq + 1
 	s.held.moved(p.Ordinal + uint64(len(p.Records)))
 	return true
 }

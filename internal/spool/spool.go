@@ -103,6 +103,7 @@ func (s *Store) start(ctx context.Context) error {
 	s.work, s.cancel = context.WithCancel(context.Background())
 	first := make(chan error, 1)
 	s.running.Go(func() { s.move(s.work, sent, first) })
+	s.running.Go(func() { s.acknowledge(s.work) })
 	wait := time.NewTimer(s.o.Wait)
 	defer wait.Stop()
 	select {
