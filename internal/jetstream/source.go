@@ -55,8 +55,8 @@ func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
 }
 
 const (
-	fetched   = 32              // messages that are asked for at once
-	fetchWait = 5 * time.Second // for the first of them
+	fetched   = 32                     // messages that are asked for at once
+	fetchWait = 500 * time.Millisecond // for the last of them; the store's end waits for it
 )
 
 // run reads until ctx, the session's, is over.
@@ -77,9 +77,8 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 // read asks for some messages and gives them out. It asks for no more before it has: what a client fetches ahead of a reader that
 // takes its time it drops, and that comes again only after ackWait.
 func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
-	asked, cancel := context.WithTimeout(ctx, fetchWait)
-	defer cancel()
-	batch, err := cons.Fetch(fetched, jetstream.FetchContext(asked))
+	// Not until ctx ends: what the server has sent by then must be given back.
+	batch, err := cons.Fetch(fetched, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 			m.Nak() // so that it comes again at once; where it is lost it comes after ackWait
 		}
 	}
-	if err == nil && ctx.Err() == nil && !errors.Is(batch.Error(), context.DeadlineExceeded) {
+	if err == nil {
 		err = batch.Error()
 	}
 	return err
