@@ -100,7 +100,7 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	var jobs []Job
 	for i := range p.Records {
 		if p.Again {
-			if c := e.memory.matched(p.Seq, i); c != nil {
+			if c := e.memory.matched(p.Seq, i); c != nil && c.Callback == p.Records[i].ID() { // another's, where damage took the number away
 				jobs = append(jobs, c.Deliveries...)
 				continue
 			}

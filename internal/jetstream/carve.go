@@ -126,20 +126,28 @@ func carveStream(o *Options, name string) (*carvedStream, error) {
 	return s, nil
 }
 
-// place gives the messages whose records are damaged a sequence number between their neighbours: their own where that fits, the
-// next one otherwise. One that fits nowhere gets 0 and is given a new one when the stream is made anew.
+// place gives the messages whose records are damaged a sequence number: in a chain the one that their ordinal asks for, next to a
+// neighbour; else between their neighbours their own where that fits, the next one otherwise. One that fits nowhere gets 0, and is left
+// out.
 func (s *carvedStream) place() {
-	var last uint64
 	all := s.messages()
+	placed := make([]bool, len(all))
 	for i, m := range all {
-		if m.proven {
+		placed[i] = m.proven
+	}
+	if isChain(s.name) {
+		placeByOrdinal(all, placed)
+	}
+	var last uint64
+	for i, m := range all {
+		if placed[i] {
 			last = max(last, m.seq)
 			continue
 		}
 		next := ^uint64(0)
-		for _, n := range all[i+1:] {
-			if n.proven {
-				next = n.seq
+		for j := i + 1; j < len(all); j++ {
+			if placed[j] {
+				next = all[j].seq
 				break
 			}
 		}
@@ -152,6 +160,20 @@ func (s *carvedStream) place() {
 			continue
 		}
 		last = m.seq
+	}
+}
+
+// placeByOrdinal places the messages that go on where a placed one ends, or that end where a placed one begins.
+func placeByOrdinal(all []*found, placed []bool) {
+	for i := 1; i < len(all); i++ {
+		if !placed[i] && placed[i-1] && all[i].ordinal == all[i-1].end() {
+			all[i].seq, placed[i] = all[i-1].seq+1, true
+		}
+	}
+	for i := len(all) - 2; i >= 0; i-- {
+		if !placed[i] && placed[i+1] && all[i].end() == all[i+1].ordinal {
+			all[i].seq, placed[i] = all[i+1].seq-1, true
+		}
 	}
 }
 

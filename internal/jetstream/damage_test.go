@@ -135,6 +135,13 @@ func TestDamage(t *testing.T) {
 				return b
 			})
 		}, gone: []int{2, 3, 4, 5, 6}, says: "5 callbacks (numbers 2 to 6), stored between", done: 3},
+		{name: "a pack is gone, and of the next one the record's head", damage: func(t *testing.T, dir string) {
+			edit(t, blockOf(t, dir, "accept"), func(b []byte) []byte {
+				from, to := bytes.Index(b, []byte("name=callback-6")), bytes.Index(b, []byte("name=callback-7"))
+				clear(b[from : from+bytes.LastIndex(b[from:to], []byte("AMPK"))])
+				return b
+			})
+		}, gone: []int{6}, says: "1 callbacks (numbers 6 to 6), stored between", done: 3},
 		{name: "the last outcomes are damaged", damage: func(t *testing.T, dir string) {
 			edit(t, blockOf(t, dir, "outcomes"), flip(`"delivery":"d4"`))
 		}, says: "1 packs of outcomes", done: 2},
