@@ -2,6 +2,7 @@ package torture
 
 import (
 	"flag"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ var built program.Program
 var (
 	roundsFlag = flag.Int("torture.rounds", 0, "how often what a test does is done; 0 for a short run")
 	forFlag    = flag.Duration("torture.for", 0, "how long a test goes on that goes by time; 0 for a short run")
+	seedFlag   = flag.Uint64("torture.seed", 0, "what random faults come from; 0 for another each time, and always the same in a short run")
 )
 
 func TestMain(m *testing.M) { os.Exit(program.Main(m, &built)) }
@@ -28,6 +30,17 @@ func rounds(short int) int {
 		return max(short/10, 2)
 	}
 	return short
+}
+
+// seed is what a test's random faults come from.
+func seed() uint64 {
+	switch {
+	case *seedFlag > 0:
+		return *seedFlag
+	case *roundsFlag > 0:
+		return rand.Uint64()
+	}
+	return 1
 }
 
 // duration is how long a test goes on that takes short in CI.
