@@ -315,3 +315,13 @@ func TestMarkOfALaterRelease(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A mark says where the reader stands from the first moment, or a store that is killed and damaged then would be counted wrong.
+func TestFirstMark(t *testing.T) {
+	dir := t.TempDir()
+	open(t, jetstream.Options{Dir: dir})
+	b, err := os.ReadFile(filepath.Join(dir, "mark.json"))
+	if err != nil || !bytes.Contains(b, []byte(`"floor":0`)) {
+		t.Errorf("the first mark is %s, %v", b, err)
+	}
+}

@@ -158,10 +158,14 @@ func (s *Store) recall(ctx context.Context, ss *session, horizon time.Duration) 
 			return s.readError(p.chain.name, err)
 		}
 	}
+	// First the look: from the first mark on it is known where the reader stands.
+	if err := s.look(ctx); err != nil {
+		return err
+	}
 	if err := s.writeMark(); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	return s.look(ctx)
+	return nil
 }
 
 // readError tells damage from other errors.
