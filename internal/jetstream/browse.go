@@ -185,6 +185,28 @@ func (s *Store) PackAt(ctx context.Context, at uint64) (*engine.Pack, error) {
 	return s.parts[number].browse(m)
 }
 
+// PacksFrom gives at most so many packs of the journal, from a Seq on, in order; those that are kept no more are left out.
+func (s *Store) PacksFrom(ctx context.Context, from uint64, most int) ([]*engine.Pack, error) {
+	if err := s.isOpen(ctx); err != nil {
+		return nil, err
+	}
+	number, seq := splitSeq(from)
+	if number >= len(s.parts) {
+		return nil, nil
+	}
+	all, err := s.window(ctx, acceptName(number), seq, seq+uint64(most))
+	if err != nil {
+		return nil, err
+	}
+	packs := make([]*engine.Pack, len(all))
+	for i, m := range all {
+		if packs[i], err = s.parts[number].browse(m); err != nil {
+			return packs[:i], err
+		}
+	}
+	return packs, nil
+}
+
 // EventsAt gives one pack of the outcomes; engine.ErrNotFound where it is kept no more.
 func (s *Store) EventsAt(ctx context.Context, seq uint64) (*engine.EventPack, error) {
 	m, err := s.messageAt(ctx, outcomesStream, seq)

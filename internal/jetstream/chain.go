@@ -55,16 +55,14 @@ func (c *chain) reached(last, ordinal uint64) {
 // store returns nil once the records of the draft are stored as one pack. It tries until ctx is over. The draft is its own until then.
 // After an error, sent is the pack where it may be stored nevertheless, now or later; it is the draft's memory.
 func (c *chain) store(ctx context.Context, d *draft) (sent []byte, err error) {
-	return c.storeAs(ctx, d, handed{})
+	return c.storeAttempt(ctx, &attempt{draft: func(handed) *draft { return d }})
 }
 
-// storeAs is store for callbacks that are handed on; the zero value is for those that are not.
-func (c *chain) storeAs(ctx context.Context, d *draft, as handed) (sent []byte, err error) {
+func (c *chain) storeAttempt(ctx context.Context, t *attempt) (sent []byte, err error) {
 	if err := c.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer c.releaseLock()
-	t := &attempt{draft: d, as: as}
 	err = c.persist(ctx, func(ctx context.Context, ss *session) error { return c.try(ctx, ss, t) })
 	if err != nil && t.published {
 		sent = t.pack
@@ -110,10 +108,11 @@ func (c *chain) persist(ctx context.Context, f func(context.Context, *session) e
 
 // attempt is a pack on its way.
 type attempt struct {
-	draft     *draft
-	as        handed
-	pack      []byte // sealed at the first try, and again only where another pack turned out to be before it
-	published bool   // it may be stored
+	draft     func(have handed) *draft // what is to be stored where so much has been handed on already; nil: nothing
+	as        handed                   // how far is handed on with it; the zero value leaves that as it is
+	count     int                      // of the pack's records
+	pack      []byte                   // sealed at the first try, and again only where another pack turned out to be before it
+	published bool                     // it may be stored
 }
 
 // try sends the pack once.
@@ -131,14 +130,15 @@ func (c *chain) try(ctx context.Context, ss *session, t *attempt) error {
 		}
 		t.pack = nil
 	}
-	if t.as.done(c.handed) {
-		return nil
-	}
 	if t.pack == nil {
-		t.pack = t.draft.seal(c.kind, c.ordinal, c.s.o.Now())
+		d := t.draft(c.handed)
+		if d == nil {
+			return nil
+		}
+		t.pack, t.count = d.seal(c.kind, c.ordinal, c.s.o.Now()), d.count
 	}
 	t.published = true
-	return c.publish(ctx, ss, t.pack, t.draft.count, t.as)
+	return c.publish(ctx, ss, t.pack, t.count, t.as)
 }
 
 // publish stores a pack behind the last one there is; nothing else may have come between.

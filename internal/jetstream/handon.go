@@ -45,10 +45,8 @@ func parseHanded(s string) (h handed) {
 	return h
 }
 
-// done tells whether it was handed on already, where the chain is at have.
-func (h handed) done(have handed) bool {
-	return h.from != "" && h.from == have.from && h.next <= have.next
-}
+// has tells whether the callback of that ordinal in the spool was handed on.
+func (h handed) has(spool string, ordinal uint64) bool { return h.from == spool && ordinal < h.next }
 
 func (h handed) or(have handed) handed {
 	if h.from == "" {
@@ -100,39 +98,54 @@ func CallbacksIn(pack []byte) int {
 	return int(count)
 }
 
-// HandOn returns nil once the records of a spool are stored, each once however often it is called with the same. next is the ordinal
-// in the spool of the record behind them; records are handed on in order.
-func (s *Store) HandOn(ctx context.Context, from string, next uint64, records []engine.Record) error {
+// HandOn returns nil once the records of a spool are stored, each once however often it is called with it. first is the ordinal in
+// the spool of the first of them; records are handed on in order.
+func (s *Store) HandOn(ctx context.Context, spool string, first uint64, records []engine.Record) error {
 	if err := s.isOpen(ctx); err != nil {
 		return err
 	}
-	as := handed{from: from, next: next, partitions: s.session().partitions}
+	as := handed{from: spool, next: first + uint64(len(records)), partitions: s.session().partitions}
+	before, err := s.furthest(ctx, spool)
+	if err != nil {
+		return err
+	}
 	for _, p := range s.parts {
-		if err := p.chain.acquire(ctx); err != nil {
-			return err
+		draft := func(have handed) *draft {
+			var d *draft
+			for i := range records {
+				ordinal, partitions := first+uint64(i), as.partitions
+				if before.has(spool, ordinal) {
+					partitions = before.partitions // a part of what came with it was handed on: the rest goes the same way
+				}
+				if homeOf(records[i].Key, partitions) != p.number || have.has(spool, ordinal) {
+					continue
+				}
+				if d == nil {
+					d = newDraft(nil)
+				}
+				d.addCallback(&records[i])
+			}
+			return d
 		}
-		if have := p.chain.handed; as.done(have) && have.next == next {
-			as.partitions = have.partitions // a part of them was handed on: the rest goes the same way
-		}
-		p.chain.releaseLock()
-	}
-	drafts := make([]*draft, as.partitions)
-	for i := range records {
-		home := homeOf(records[i].Key, as.partitions)
-		if drafts[home] == nil {
-			drafts[home] = newDraft(nil)
-		}
-		drafts[home].addCallback(&records[i])
-	}
-	for n, d := range drafts {
-		if d == nil {
-			continue
-		}
-		if _, err := s.parts[n].chain.storeAs(ctx, d, as); err != nil {
+		if _, err := p.chain.storeAttempt(ctx, &attempt{draft: draft, as: as}); err != nil {
 			return fmt.Errorf("handing on: %w", err)
 		}
 	}
 	return nil
+}
+
+// furthest gives how far the partition is to which most was handed on.
+func (s *Store) furthest(ctx context.Context, spool string) (most handed, err error) {
+	for _, p := range s.parts {
+		if err := p.chain.acquire(ctx); err != nil {
+			return most, err
+		}
+		if have := p.chain.handed; have.from == spool && have.next > most.next {
+			most = have
+		}
+		p.chain.releaseLock()
+	}
+	return most, nil
 }
 
 // HandOnSent returns nil once a pack that KeepSent kept is stored, if it was not stored before.

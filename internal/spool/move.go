@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +11,12 @@ import (
 )
 
 const (
-	handTime = 2 * time.Second // for one call to the cluster
+	handTime = 5 * time.Second // for one call to the cluster
 	handWait = 250 * time.Millisecond
+
+	packsAtOnce   = 16 // read from the spool
+	recordsAtOnce = 1024
+	bytesAtOnce   = 2 << 20
 )
 
 // sentPack is a pack of which it is unknown whether the cluster has it.
@@ -84,8 +87,7 @@ func (s *Store) move(ctx context.Context, sent []sentPack, first chan<- error) {
 		if s.drained() && c.Held() {
 			s.resume(c)
 		}
-		p := s.nextKept(ctx)
-		if p != nil && !s.handOn(ctx, c, p) || ctx.Err() != nil {
+		if packs := s.nextKept(ctx); !s.handOn(ctx, c, packs) {
 			return
 		}
 	}
@@ -135,9 +137,9 @@ func (s *Store) resume(c *jetstream.Store) {
 	}
 }
 
-// nextKept gives the next pack of the spool, in the order of the spool's stream: what its reader gives may come in another. Where
-// there is none it waits for one, or until there may be something else to do, and gives nil.
-func (s *Store) nextKept(ctx context.Context) *engine.Pack {
+// nextKept gives the next packs of the spool, in the order of the spool's stream: what its reader gives may come in another. Where
+// there are none it waits for one, or until there may be something else to do, and gives nil.
+func (s *Store) nextKept(ctx context.Context) []*engine.Pack {
 	if s.drained() {
 		select {
 		case <-s.wake:
@@ -145,24 +147,17 @@ func (s *Store) nextKept(ctx context.Context) *engine.Pack {
 		}
 		return nil
 	}
-	for seq := s.held.seq; seq <= s.own.End(); seq++ {
-		p, err := s.own.PackAt(ctx, seq)
-		if err == nil {
-			return p
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, engine.ErrNotFound) {
-			s.log.Error("a pack that was kept can't be read; it is tried again", zap.Uint64("pack", seq), zap.Error(err))
-			sleep(ctx, againAfter)
-			return nil
-		}
-		s.log.Error("a pack that was kept is gone", zap.Uint64("pack", seq)) // and the spool's own start has said so
-		s.held.seq = seq + 1
+	packs, err := s.own.PacksFrom(ctx, s.held.seq, packsAtOnce)
+	switch {
+	case err != nil && ctx.Err() == nil && len(packs) == 0:
+		s.log.Error("what was kept can't be read; it is tried again", zap.Uint64("pack", s.held.seq), zap.Error(err))
+		sleep(ctx, againAfter)
+	case len(packs) == 0 && s.held.seq+packsAtOnce <= s.own.End(): // none of these is there: the spool's own start has said so
+		s.held.seq += packsAtOnce
+	case len(packs) == 0:
+		sleep(ctx, handWait)
 	}
-	sleep(ctx, handWait)
-	return nil
+	return packs
 }
 
 // acknowledge takes what the spool's reader gives, and acks each pack once it is handed on, until ctx ends.
@@ -178,32 +173,77 @@ func (s *Store) acknowledge(ctx context.Context) {
 	}
 }
 
-// handOn hands on the records of a pack, in order; it tells whether it did before ctx ended.
-func (s *Store) handOn(ctx context.Context, c *jetstream.Store, p *engine.Pack) bool {
-	for from := 0; from < len(p.Records); {
-		upTo := from
-		for upTo < len(p.Records) && !isSent(&p.Records[upTo]) {
-			upTo++
+// handOn hands on the records of packs, in order, many at a time; it tells whether it did before ctx ended.
+func (s *Store) handOn(ctx context.Context, c *jetstream.Store, packs []*engine.Pack) bool {
+	b := &baggage{s: s, c: c}
+	for _, p := range packs {
+		for i := range p.Records {
+			if !b.add(ctx, p.Ordinal+uint64(i), &p.Records[i]) {
+				return false
+			}
 		}
-		hand := func(ctx context.Context) error {
-			return c.HandOn(ctx, s.name, p.Ordinal+uint64(upTo), p.Records[from:upTo])
+		if !b.full() {
+			continue
 		}
-		if upTo == from {
-			partition, _ := sentTo(&p.Records[from])
-			hand = func(ctx context.Context) error { return c.HandOnSent(ctx, partition, p.Records[from].Body) }
-			upTo++
-		}
-		if !s.insist(ctx, hand) {
+		if !b.handOn(ctx) {
 			return false
 		}
-		for i := from; i < upTo; i++ {
-			r := &p.Records[i]
-			s.held.remove(callbacksIn(r), len(r.Query)+len(r.Body), r.Received)
-		}
-		from = upTo
+		s.held.seq = p.Seq + 1
 	}
-	s.held.seq = p.Seq + 1
-	s.held.moved(p.Ordinal + uint64(len(p.Records)))
+	if !b.handOn(ctx) {
+		return false
+	}
+	if len(packs) > 0 {
+		s.held.seq = packs[len(packs)-1].Seq + 1
+	}
+	return ctx.Err() == nil
+}
+
+// baggage is records that are handed on together.
+type baggage struct {
+	s       *Store
+	c       *jetstream.Store
+	first   uint64 // ordinal in the spool
+	records []engine.Record
+	bytes   int
+}
+
+func (b *baggage) full() bool { return len(b.records) >= recordsAtOnce || b.bytes >= bytesAtOnce }
+
+// add takes a record; one that does not follow on those before makes that they are handed on first.
+func (b *baggage) add(ctx context.Context, ordinal uint64, r *engine.Record) bool {
+	if len(b.records) > 0 && (ordinal != b.first+uint64(len(b.records)) || isSent(r) || b.full()) && !b.handOn(ctx) {
+		return false
+	}
+	if partition, ok := sentTo(r); ok {
+		if !b.s.insist(ctx, func(ctx context.Context) error { return b.c.HandOnSent(ctx, partition, r.Body) }) {
+			return false
+		}
+		b.s.held.remove(callbacksIn(r), len(r.Query)+len(r.Body), r.Received)
+		b.s.held.moved(ordinal + 1)
+		return true
+	}
+	if len(b.records) == 0 {
+		b.first = ordinal
+	}
+	b.records, b.bytes = append(b.records, *r), b.bytes+len(r.Query)+len(r.Body)
+	return true
+}
+
+// handOn hands on what there is.
+func (b *baggage) handOn(ctx context.Context) bool {
+	if len(b.records) == 0 {
+		return true
+	}
+	if !b.s.insist(ctx, func(ctx context.Context) error { return b.c.HandOn(ctx, b.s.name, b.first, b.records) }) {
+		return false
+	}
+	for i := range b.records {
+		r := &b.records[i]
+		b.s.held.remove(1, len(r.Query)+len(r.Body), r.Received)
+	}
+	b.s.held.moved(b.first + uint64(len(b.records)))
+	b.records, b.bytes = nil, 0
 	return true
 }
 
@@ -221,9 +261,7 @@ func (s *Store) insist(ctx context.Context, f func(context.Context) error) bool 
 		if ctx.Err() != nil {
 			return false
 		}
-		if !errors.Is(err, context.DeadlineExceeded) {
-			s.held.because(err)
-		}
+		s.held.because(err)
 		if !sleep(ctx, handWait) {
 			return false
 		}
