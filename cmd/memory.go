@@ -53,7 +53,7 @@ func (p pacer) pace() {
 		}
 	}
 	// The next collection finds that nobody has this any more. It holds a pointer, or it would share its memory with what lives longer.
-	type sentinel struct{ self *sentinel }
+	type sentinel struct{ _ *byte }
 	runtime.AddCleanup(new(sentinel), pacer.pace, p)
 }
 
