@@ -16,6 +16,9 @@ import (
 //
 // What it cannot show: failovers of a cluster whose servers are far from each other.
 func TestTortureFailover(t *testing.T) {
+	if *roundsFlag == 0 {
+		t.Skip("it measures; what it asserts is held by the cluster's test too: run it with -torture.rounds 10")
+	}
 	for name, more := range map[string]string{"with a spool": "spool: true", "without": "spool: false"} {
 		t.Run(name, func(t *testing.T) {
 			c := natsServers(t, 3)

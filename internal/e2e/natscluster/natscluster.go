@@ -69,7 +69,12 @@ func (b Binary) Start(t testing.TB, n int) *Cluster {
 	for _, s := range c.Servers {
 		s.Start()
 	}
-	c.AwaitReady()
+	c.await(func(ctx context.Context, js jetstream.JetStream) error {
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "probe", Subjects: []string{"probe"}, Replicas: n}); err != nil {
+			return err
+		}
+		return js.DeleteStream(ctx, "probe")
+	})
 	return c
 }
 
@@ -194,6 +199,15 @@ func (c *Cluster) Heal() {
 // AwaitReady waits until the cluster answers about its streams.
 func (c *Cluster) AwaitReady() {
 	c.t.Helper()
+	c.await(func(ctx context.Context, js jetstream.JetStream) error {
+		_, err := js.AccountInfo(ctx)
+		return err
+	})
+}
+
+// await waits until ask gives no error.
+func (c *Cluster) await(ask func(context.Context, jetstream.JetStream) error) {
+	c.t.Helper()
 	program.Within(c.t, time.Minute, "the NATS servers to be ready", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -206,8 +220,7 @@ func (c *Cluster) AwaitReady() {
 		if err != nil {
 			return false
 		}
-		_, err = js.AccountInfo(ctx)
-		return err == nil
+		return ask(ctx, js) == nil
 	})
 }
 
