@@ -80,7 +80,7 @@ func CountsOf(t engine.Totals) Counts {
 		Callbacks: t.Callbacks, Unmatched: t.Unmatched, Pairs: t.Pairs, Matches: t.Matches, ShadowMatches: t.ShadowMatches,
 		Refused: t.Refused, Quarantined: t.Quarantined, Repeats: t.Repeats, ConditionErrors: t.ConditionErrors,
 		Deliveries: Deliveries{
-			Created: t.Created, Done: t.Done, Pending: t.Created - t.Done - t.Dead - t.Discarded, Dead: t.Dead, Discarded: t.Discarded,
+			Created: t.Created, Done: t.Done, Pending: t.Pending(), Dead: t.Dead, Discarded: t.Discarded,
 		},
 	}
 }
