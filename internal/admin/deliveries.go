@@ -36,8 +36,9 @@ func (a *api) handleEngine(mux *http.ServeMux) {
 
 const (
 	readTimeout = 10 * time.Second
-	changeTime  = 30 * time.Second // for one delivery
-	catchUpTime = time.Second      // so that who changed something sees it in the next answer
+	changeTime  = 30 * time.Second       // for one delivery
+	catchUpTime = time.Second            // so that who changed something sees it in the next answer
+	listWait    = 250 * time.Millisecond // so that a list has what status has counted, where the history is not far behind
 )
 
 var plainID = regexp.MustCompile(`^[a-z0-9]{1,128}$`)
@@ -54,6 +55,9 @@ func (a *api) deliveries(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
+	if q.Cursor == "" {
+		a.History.CatchUp(ctx, listWait)
+	}
 	page, next, err := a.History.Search(ctx, q)
 	if err != nil {
 		a.historyError(w, err)

@@ -166,7 +166,9 @@ func wantOnce(t *testing.T, s engine.Store, n int) {
 			number := 0
 			fmt.Sscanf(string(r.Key[:7]), "r%d", &number)
 			if part := number % 2; number < last[part] {
-				t.Errorf("%d came after %d", number, last[part])
+				if !p.Again { // what was fetched over a connection that broke comes once more, later
+					t.Errorf("%d came after %d", number, last[part])
+				}
 			} else {
 				last[part] = number
 			}
