@@ -14,17 +14,17 @@ import (
 // How much the heap may grow between two collections. It is made of what a collection costs, which is to look at all that may hold
 // pointers: four times that, so that callbacks at full speed don't spend a core on it, and at least 64 MiB. Most of what is kept under load
 // are buffers of the store, megabytes apiece, at which a collection needs not look; a percentage of all that is kept would let those
-// quintuple. Where that would take the heap beyond 176 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
+// quintuple. Where that would take the heap beyond 144 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
 const (
 	leastRoom   = 64 << 20 // bytes
 	roomPerScan = 4
-	wantedHeap  = 176 << 20
+	wantedHeap  = 144 << 20
 	tightRoom   = 16 << 20
-	wantedTotal = 208 << 20 // of all that the runtime takes, so that it gives back early what it does not need
+	wantedTotal = 176 << 20 // of all that the runtime takes, so that it gives back early what it does not need
 )
 
 // limitMemory sets the garbage collector's pace, and a soft limit: a tenth below what the container may use, so that the pace never costs
-// the process its life, or where there is no container what the heap needs, and 208 MiB at least. GOGC and GOMEMLIMIT, where they are
+// the process its life, or where there is no container what the heap needs, and 176 MiB at least. GOGC and GOMEMLIMIT, where they are
 // set, hold instead.
 func limitMemory() {
 	p := pacer{limits: os.Getenv("GOMEMLIMIT") == ""}

@@ -18,7 +18,7 @@ func TestCollectorPercent(t *testing.T) {
 		want          int
 	}{
 		{"at the start", 4, 2, 1600},
-		{"buffers of the store", 120, 8, 40},
+		{"buffers of the store", 90, 8, 60},
 		{"more of them", 160, 8, 10},
 		{"many rules", 100, 60, 120},
 		{"nothing kept yet", 0, 0, 1600},

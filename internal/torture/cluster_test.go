@@ -36,7 +36,7 @@ func TestTortureCluster(t *testing.T) {
 	for i, n := range nodes {
 		sending.Go(func() { send(ctx, t, l, n, nodes[(i+1)%len(nodes)]) })
 	}
-	for round := range rounds(3) {
+	for round := range rounds(2) {
 		what, heal := fault(t, c, nodes)
 		time.Sleep(time.Duration(500+rand.IntN(2500)) * time.Millisecond)
 		heal()
