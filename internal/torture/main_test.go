@@ -2,6 +2,7 @@ package torture
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -19,15 +20,19 @@ var (
 	seedFlag   = flag.Uint64("torture.seed", 0, "what random faults come from; 0 for another each time, and always the same in a short run")
 )
 
-func TestMain(m *testing.M) { os.Exit(program.Main(m, &built)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if program.Race && *roundsFlag == 0 && *forFlag == 0 {
+		fmt.Println("not tortured under the race detector, which the end-to-end tests run under too: -torture.rounds or -torture.for does it")
+		return
+	}
+	os.Exit(program.Main(m, &built))
+}
 
 // rounds is how many rounds a test has that has short of them in CI.
 func rounds(short int) int {
-	switch {
-	case *roundsFlag > 0:
+	if *roundsFlag > 0 {
 		return *roundsFlag
-	case program.Race:
-		return max(short/10, 2)
 	}
 	return short
 }
@@ -45,11 +50,8 @@ func seed() uint64 {
 
 // duration is how long a test goes on that takes short in CI.
 func duration(short time.Duration) time.Duration {
-	switch {
-	case *forFlag > 0:
+	if *forFlag > 0 {
 		return *forFlag
-	case program.Race:
-		return max(short/5, time.Second)
 	}
 	return short
 }
