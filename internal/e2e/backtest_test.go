@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -91,7 +92,8 @@ on
 func TestBacktestOfLines(t *testing.T) {
 	dir := writeBacktest(t)
 	line := journalLine(t, "c1", "", packet("7", "b"), "2999-01-01T00:00:00Z")
-	lines := line + `{"error":"message 7 is damaged"}` + "\n" + line
+	var lines atomic.Value
+	lines.Store(line + `{"error":"message 7 is damaged"}` + "\n" + line)
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Header.Get("Authorization") != "Bearer the-admin-token":
@@ -99,7 +101,7 @@ func TestBacktestOfLines(t *testing.T) {
 		case r.URL.Path == "/api/v1/status":
 			fmt.Fprint(w, `{"rules": {"running": {"hash": "another"}}}`)
 		case r.URL.Path == "/api/v1/callbacks" && r.FormValue("since") != "" && r.Header.Get("Accept") == "application/x-ndjson":
-			fmt.Fprint(w, lines)
+			fmt.Fprint(w, lines.Load())
 		default:
 			http.NotFound(w, r)
 		}
@@ -115,7 +117,7 @@ func TestBacktestOfLines(t *testing.T) {
 	if code, _, errs := aftermath(t, dir, []string{"AFTERMATH_ADMIN_TOKEN=another-token"}, "backtest", "--admin", admin.URL, "other"); code != 1 || !strings.Contains(errs, "refuses the token") {
 		t.Errorf("a wrong token: exit %d, %s", code, errs)
 	}
-	lines = line + line[:20]
+	lines.Store(line + line[:20])
 	if code, out, errs := aftermath(t, dir, nil, "backtest", "--admin", admin.URL, "--token", "the-admin-token", "other"); code != 1 || out != "" || !strings.Contains(errs, "ended before it was through") {
 		t.Errorf("a broken stream: exit %d, %s%s", code, out, errs)
 	}
