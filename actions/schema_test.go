@@ -1,13 +1,11 @@
 package actions
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"gopkg.in/yaml.v3"
+	"github.com/aftermath-rules/aftermath/internal/schema/schematest"
 )
 
 // The schema that an editor uses and the decoder that serve uses must say the same of an action.
@@ -20,7 +18,7 @@ func TestSchemaAgreesWithBuild(t *testing.T) {
 		return &probeAction{}, nil
 	}})
 	reg := registry(t, probeType(), other)
-	s := compileSchema(t, reg.Schema())
+	s := schematest.Compile(t, reg.Schema())
 	for _, c := range []struct {
 		action string
 		ok     bool
@@ -42,11 +40,7 @@ func TestSchemaAgreesWithBuild(t *testing.T) {
 		{"{type: probe, nested: {m: 1}}", false},
 	} {
 		t.Run(c.action, func(t *testing.T) {
-			var value any
-			if err := yaml.Unmarshal([]byte(c.action), &value); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Validate(overJSON(t, value)); (err == nil) != c.ok {
+			if err := s.Validate([]byte(c.action)); (err == nil) != c.ok {
 				t.Errorf("the schema says %v", err)
 			}
 			withoutName := strings.Replace(c.action, " name: mine,", "", 1) // the rules file's own key
@@ -61,30 +55,4 @@ func TestSchemaAgreesWithBuild(t *testing.T) {
 			t.Errorf("the schema does not hold %q", want)
 		}
 	}
-}
-
-func compileSchema(t *testing.T, s map[string]any) *jsonschema.Schema {
-	t.Helper()
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("mem:///action.json", overJSON(t, s)); err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := c.Compile("mem:///action.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compiled
-}
-
-func overJSON(t *testing.T, v any) any {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

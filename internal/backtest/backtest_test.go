@@ -9,28 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/aftermath-rules/aftermath/actions"
-	"github.com/aftermath-rules/aftermath/actions/logentry"
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/rulestest"
 	"github.com/aftermath-rules/aftermath/rules"
 )
-
-func set(t testing.TB, text string) *rules.RuleSet {
-	t.Helper()
-	reg, err := actions.NewRegistry(logentry.Type())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := rules.Parse("rules.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rs, err := rules.Compile([]*rules.File{f}, rules.Options{Registry: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rs
-}
 
 const before = `
 rules:
@@ -58,7 +40,7 @@ func packet(pairs ...callback.Pair) *callback.Callback {
 
 // A backtest counts, rule by rule, what fired before, what would fire now, and keeps examples of each difference.
 func TestRun(t *testing.T) {
-	r := New(set(t, before), set(t, now))
+	r := New(rulestest.Compile(t, before), rulestest.Compile(t, now))
 	r.Add(packet(callback.Pair{From: "a", To: "b"}, callback.Pair{From: "b", To: "a"}), "cb1")
 	r.Add(packet(callback.Pair{From: "7", To: "c"}), "")
 	at := time.Unix(1e9, 0).UTC()
@@ -93,7 +75,7 @@ func TestRun(t *testing.T) {
 
 // The counts are those that comparing each pair's matches as sets of names gives.
 func TestRunAgreesWithSets(t *testing.T) {
-	a, b := set(t, before), set(t, now)
+	a, b := rulestest.Compile(t, before), rulestest.Compile(t, now)
 	r := New(a, b)
 	counts := map[string][2]uint64{} // gained and lost
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -153,7 +135,7 @@ func BenchmarkRun(b *testing.B) {
 		fmt.Fprintf(&old, "  - {name: r%d, condition: 'From_Account == \"u%d\"', actions: [{type: log}]}\n", i, i)
 		fmt.Fprintf(&new, "  - {name: r%d, condition: 'From_Account == \"u%d\" && OptPlatform != \"Web\"', actions: [{type: log}]}\n", i, i)
 	}
-	r := New(set(b, old.String()), set(b, new.String()))
+	r := New(rulestest.Compile(b, old.String()), rulestest.Compile(b, new.String()))
 	packets := make([]*callback.Callback, 1024)
 	for i := range packets {
 		packets[i] = packet(callback.Pair{From: fmt.Sprintf("u%d", i*3), To: "x"})

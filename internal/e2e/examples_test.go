@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,46 +11,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"gopkg.in/yaml.v3"
+	"github.com/aftermath-rules/aftermath/internal/schema/schematest"
 )
 
 // schemaOf compiles the schema that the program prints.
-func schemaOf(t *testing.T, kind string) *jsonschema.Schema {
+func schemaOf(t *testing.T, kind string) schematest.Schema {
 	t.Helper()
 	code, out, errs := aftermath(t, t.TempDir(), nil, "schema", kind)
 	if code != 0 {
 		t.Fatalf("schema %s: exit code %d, %s", kind, code, errs)
 	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(kind+".json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile(kind + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(s *jsonschema.Schema, text []byte) error {
-	var value any
-	if err := yaml.Unmarshal(text, &value); err != nil {
-		return err
-	}
-	plain, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
-	if err != nil {
-		return err
-	}
-	return s.Validate(doc)
+	return schematest.Compile(t, json.RawMessage(out))
 }
 
 // Every key of the configuration and of each action, every metric, and every command with its flags is in the README; so are the
@@ -190,7 +160,7 @@ func TestExamples(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := validate(schemaOf(t, kind), text); err != nil {
+				if err := schemaOf(t, kind).Validate(text); err != nil {
 					t.Errorf("%s: %v", file, err)
 				}
 			}

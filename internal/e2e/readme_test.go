@@ -19,9 +19,9 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/aftermath-rules/aftermath/internal/e2e/program"
+	"github.com/aftermath-rules/aftermath/internal/schema/schematest"
 )
 
 // The README's fenced blocks are run from top to bottom in a scratch copy of the examples. What a block is, its first word says:
@@ -101,12 +101,12 @@ type readmeRun struct {
 	ports     *strings.Replacer // the README's ports to free ones
 	back      *strings.Replacer
 	processes map[string]*process
-	schemas   map[string]*jsonschema.Schema
+	schemas   map[string]schematest.Schema
 }
 
 func newReadmeRun(t *testing.T) *readmeRun {
 	t.Helper()
-	r := &readmeRun{t: t, dir: t.TempDir(), processes: map[string]*process{}, schemas: map[string]*jsonschema.Schema{}}
+	r := &readmeRun{t: t, dir: t.TempDir(), processes: map[string]*process{}, schemas: map[string]schematest.Schema{}}
 	var there, back []string
 	for _, port := range []string{"8080", "9090", "8081", "1025"} {
 		free := freePort(t)
@@ -384,7 +384,7 @@ func (r *readmeRun) yaml(b block) {
 	if code, out, errs := aftermath(r.t, r.dir, nil, args...); code != 0 || strings.Count(out, " warning: ") != strings.Count(out, ": warning: no index serves ") {
 		r.t.Errorf("README.md:%d: %s: exit code %d\n%s%s", b.line, name, code, out, errs)
 	}
-	if err := validate(r.schemas[kind], []byte(b.text)); err != nil {
+	if err := r.schemas[kind].Validate([]byte(b.text)); err != nil {
 		r.t.Errorf("README.md:%d: %s and the schema: %v", b.line, name, err)
 	}
 }

@@ -8,28 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aftermath-rules/aftermath/actions"
-	"github.com/aftermath-rules/aftermath/actions/logentry"
 	"github.com/aftermath-rules/aftermath/callback"
-	"github.com/aftermath-rules/aftermath/rules"
+	"github.com/aftermath-rules/aftermath/internal/rulestest"
 )
-
-func set(t testing.TB, text string) *rules.RuleSet {
-	t.Helper()
-	reg, err := actions.NewRegistry(logentry.Type())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := rules.Parse("rules.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rs, err := rules.Compile([]*rules.File{f}, rules.Options{Registry: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rs
-}
 
 // outline writes what came of each rule in a word or two.
 func outline(p *Pair) string {
@@ -53,7 +34,7 @@ func outline(p *Pair) string {
 
 // Each rule is told as Match sees it: stopped, disabled, failed and shadow rules too.
 func TestExplain(t *testing.T) {
-	rs := set(t, `rules:
+	rs := rulestest.Compile(t, `rules:
   - {name: shadow, condition: "true", shadow: true, stop: true, actions: [{type: log}]}
   - {name: fails, condition: int(To_Account) > 1, actions: [{type: log}]}
   - {name: stops, condition: From_Account == "a", stop: true, actions: [{type: log}]}
@@ -104,7 +85,7 @@ func many(n int) string {
 
 // Of very many rules those that match are shown, and the nearest misses.
 func TestExplainManyRules(t *testing.T) {
-	rs := set(t, many(2000))
+	rs := rulestest.Compile(t, many(2000))
 	x, err := Explain(t.Context(), rs, &callback.Callback{Pairs: []callback.Pair{{From: "a", To: "b"}}}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +144,7 @@ func TestRequest(t *testing.T) {
 
 // BenchmarkExplain explains one pair to a set of 10,000 rules.
 func BenchmarkExplain(b *testing.B) {
-	rs := set(b, many(10_000))
+	rs := rulestest.Compile(b, many(10_000))
 	cb := &callback.Callback{Pairs: []callback.Pair{{From: "a", To: "b"}}}
 	for b.Loop() {
 		if _, err := Explain(b.Context(), rs, cb, ""); err != nil {

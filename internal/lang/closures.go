@@ -51,24 +51,14 @@ func (c *closures) compareTexts(n *ast.BinaryNode) boolOf {
 		return func(ev *pairindex.Event) bool { return test(a(ev), b(ev)) }
 	}
 	switch n.Operator {
-	case "==":
-		return func(ev *pairindex.Event) bool { return a(ev) == b(ev) }
 	case "startsWith":
 		return with(strings.HasPrefix)
 	case "endsWith":
 		return with(strings.HasSuffix)
 	case "contains":
 		return with(strings.Contains)
-	case "<":
-		return func(ev *pairindex.Event) bool { return a(ev) < b(ev) }
-	case "<=":
-		return func(ev *pairindex.Event) bool { return a(ev) <= b(ev) }
-	case ">":
-		return func(ev *pairindex.Event) bool { return a(ev) > b(ev) }
-	case ">=":
-		return func(ev *pairindex.Event) bool { return a(ev) >= b(ev) }
 	}
-	return nil
+	return ordered(n.Operator, a, b)
 }
 
 func (c *closures) compareNumbers(n *ast.BinaryNode) boolOf {
@@ -76,7 +66,12 @@ func (c *closures) compareNumbers(n *ast.BinaryNode) boolOf {
 	if a == nil || b == nil {
 		return nil
 	}
-	switch n.Operator {
+	return ordered(n.Operator, a, b)
+}
+
+// ordered compares what both sides give; nil for an operator that compares nothing.
+func ordered[T cmp.Ordered, F ~func(*pairindex.Event) T](operator string, a, b F) boolOf {
+	switch operator {
 	case "==":
 		return func(ev *pairindex.Event) bool { return a(ev) == b(ev) }
 	case "<":

@@ -2,17 +2,14 @@ package ruletest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"gopkg.in/yaml.v3"
 
+	"github.com/aftermath-rules/aftermath/internal/schema/schematest"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 	"github.com/aftermath-rules/aftermath/rules"
 )
@@ -95,22 +92,7 @@ more: 1
 
 // An editor takes what Parse takes, and refuses what it refuses.
 func TestSchema(t *testing.T) {
-	text, err := json.Marshal(Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("tests.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile("tests.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	schema := schematest.Compile(t, Schema())
 	for _, src := range []string{
 		"version: 1\nx-note: a\ntests: []\n",
 		"tests: [{name: a, callback: {SdkAppid: 7, Time: '2026-11-22T08:00:00Z', PairList: [{From_Account: 1, To_Account: b}]}, lists: {vips: [1, a]},\n matches: [{rule: r, pair: 0, actions: [log], render: {log.message: x, crm.body: {a: 1}}}]}]\n",
@@ -122,19 +104,7 @@ func TestSchema(t *testing.T) {
 		"more: 1\n",
 	} {
 		_, parsed := Parse("a_test.yaml", []byte(src))
-		var v any
-		if err := yaml.Unmarshal([]byte(src), &v); err != nil {
-			t.Fatal(err)
-		}
-		asJSON, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(asJSON)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if valid := schema.Validate(value); (valid == nil) != (parsed == nil) {
+		if valid := schema.Validate([]byte(src)); (valid == nil) != (parsed == nil) {
 			t.Errorf("%s: the schema says %v, Parse %v", src, valid, parsed)
 		}
 	}

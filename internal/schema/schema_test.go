@@ -1,14 +1,12 @@
 package schema
 
 import (
-	"encoding/json"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/aftermath-rules/aftermath/internal/schema/schematest"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -114,35 +112,9 @@ func TestSchemaJudgesAsTheDecoderDoes(t *testing.T) {
 			if ok := len(dec.Problems()) == 0; ok != c.ok {
 				t.Errorf("the decoder says %v", dec.Problems())
 			}
-			value, err := jsonschema.UnmarshalJSON(strings.NewReader(c.yaml))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := compile(t, Of(config{})).Validate(value); (err == nil) != c.ok {
+			if err := schematest.Compile(t, Of(config{})).Validate([]byte(c.yaml)); (err == nil) != c.ok {
 				t.Errorf("the schema says %v", err)
 			}
 		})
 	}
-}
-
-// compile goes through JSON, as an editor does.
-func compile(t *testing.T, s map[string]any) *jsonschema.Schema {
-	t.Helper()
-	text, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("mem:///s.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := c.Compile("mem:///s.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compiled
 }
