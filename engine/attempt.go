@@ -236,7 +236,8 @@ func (r *runner) judged(v verdict, err error, now time.Time) {
 		r.status.LastOK = now
 		return
 	}
-	r.status.LastError, r.status.LastErrorAt = v.why, now
+	// The error alone: what it meant for one delivery is not what others wait for.
+	r.status.LastError, r.status.LastErrorAt = clip(r.e.Mask.Text(err.Error()), maxError), now
 	if actions.IsPermanent(err) {
 		return
 	}

@@ -91,3 +91,33 @@ rules: [{name: other, condition: "false", actions: [spare]}]
 		})
 	})
 }
+
+// A delivery whose retry span ends while its action is spared is given up without another attempt: the log tells of it as of every
+// dead letter, and says once why.
+func TestGivenUpWhileSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.receive["crm"] = failTimes(99, errors.New("refused"))
+		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: crm, concurrency: 2, retry: {for: 8s, min: 1s, max: 2s}}]}]`)
+		for _, pair := range []string{"a>b", "c>d", "e>f", "g>h"} {
+			w.send("", pair)
+		}
+		w.expect(0, 4)
+		if n := w.log.FilterMessage("delivery dead").Len(); n != 4 {
+			t.Errorf("the log tells of %d of 4 dead letters", n)
+		}
+		spared := 0
+		for _, line := range w.log.FilterMessage("delivery dead").All() {
+			why := line.ContextMap()["error"].(string)
+			if strings.Count(why, "gave up") != 1 || !strings.Contains(why, "refused") {
+				t.Errorf("given up because %q", why)
+			}
+			if strings.Contains(why, "spared") {
+				spared++
+			}
+		}
+		if spared == 0 {
+			t.Error("none was given up while its action was spared: the test shows nothing")
+		}
+	})
+}

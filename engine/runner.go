@@ -280,13 +280,14 @@ func (r *runner) spanOver(d *delivery, now time.Time, span time.Duration) bool {
 	return now.After(d.since().Add(span))
 }
 
-// bury gives a delivery up. It is called with the lock held.
+// bury gives a delivery up without an attempt, which the log has a line for as for any other end. It is called with the lock held.
 func (r *runner) bury(d *delivery, now time.Time, why string) {
 	ended := d.ended(OutcomeDead, now)
 	ended.Type = r.status.Type
 	ended.Error = why
 	r.burying++
 	r.e.bury(d, ended, r.buried)
+	r.e.logAttempt(&d.Job, &ended)
 }
 
 func (r *runner) buried() {
