@@ -216,7 +216,8 @@ func (r *runner) settle(a *attempt, res actions.Result, err error, now time.Time
 	ended.Error = v.why
 	switch v.outcome {
 	case OutcomeDone:
-		e.ledger.put(entry{event: Event{Ended: &ended}, d: d})
+		r.unsaved++
+		e.ledger.put(entry{event: Event{Ended: &ended}, stored: r.saved, d: d})
 	case OutcomeRetry:
 		ended.Next = dueAfter(now, v.next)
 		e.park(d, ended, ended.Next, v.why)

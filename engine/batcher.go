@@ -16,10 +16,11 @@ type batcher[T any] struct {
 	items  []T
 	waking bool // a timer is set for items that nobody waits for
 	wake   chan struct{}
+	urgent chan struct{} // ends a linger
 }
 
 func newBatcher[T any](max int, linger time.Duration) *batcher[T] {
-	return &batcher[T]{max: max, linger: linger, wake: make(chan struct{}, 1)}
+	return &batcher[T]{max: max, linger: linger, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
 }
 
 func (b *batcher[T]) put(items ...T) {
@@ -48,6 +49,14 @@ func (b *batcher[T]) putIdly(patience time.Duration, items ...T) {
 func (b *batcher[T]) rouse() {
 	select {
 	case b.wake <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// hurry makes the writer write what was put without waiting for company.
+func (b *batcher[T]) hurry() {
+	select {
+	case b.urgent <- struct{}{}:
 	default: // it has been told already
 	}
 }
@@ -94,8 +103,15 @@ func (b *batcher[T]) run(ctx context.Context, stop <-chan struct{}, write func(c
 }
 
 func (b *batcher[T]) lingerFor(stop <-chan struct{}) {
-	if b.linger > 0 && b.waiting() < b.max {
-		waitFor(stop, b.linger)
+	if b.linger <= 0 || b.waiting() >= b.max {
+		return
+	}
+	t := time.NewTimer(b.linger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.urgent:
+	case <-stop:
 	}
 }
 

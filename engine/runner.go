@@ -18,6 +18,7 @@ const (
 	maxStand   = 500 * time.Millisecond // how long the first of a queue may have waited before others are turned away
 	maxStill   = 250 * time.Millisecond // how long nothing may have moved, likewise
 	maxAhead   = 5 * time.Minute        // how far ahead a delivery without room is parked
+	unsure     = 5 * time.Millisecond   // how much of what has succeeded may be unrecorded: see runner.atRisk
 	goneSpan   = 72 * time.Hour         // the retry span of a delivery whose action is gone, where none is known
 )
 
@@ -33,6 +34,8 @@ type runner struct {
 	running   int // slots in use
 	abandoned int // of them by attempts whose time is over
 	burying   int
+	unsaved   int       // attempts that have succeeded and whose outcome is not recorded yet
+	limited   bool      // nothing starts until some of those are
 	moved     time.Time // when an attempt last started or ended
 	breaker   breaker
 	limiter   *rate.Limiter
@@ -86,9 +89,10 @@ func (r *runner) sparing() string {
 
 func (r *runner) busy() string { return fmt.Sprintf("action %s is busy", r.name) }
 
-// still tells that all slots are taken and nothing has moved for a while.
+// still tells that all slots are taken and nothing has moved for a while. Where it is the store that all wait for, it would take no parked
+// delivery either.
 func (r *runner) still(now time.Time) bool {
-	return len(r.queue) > 0 && now.Sub(r.moved) >= maxStill
+	return len(r.queue) > 0 && !r.limited && now.Sub(r.moved) >= maxStill
 }
 
 // kept is how many deliveries stay queued although the action is stuck, so that a slot that falls free has its next one.
@@ -145,6 +149,11 @@ func (r *runner) next(now time.Time) *attempt {
 }
 
 func (r *runner) mayStart(now time.Time) bool {
+	if r.atRisk() {
+		r.limited = true
+		r.e.ledger.hurry()
+		return false
+	}
 	if r.running >= r.options.Concurrency || r.running-r.abandoned >= r.breaker.limit(now) || r.burying >= maxBurying {
 		return false
 	}
@@ -161,6 +170,26 @@ func (r *runner) mayStart(now time.Time) bool {
 		})
 	}
 	return false
+}
+
+// atRisk tells that a kill would have the receiver see again as many deliveries as it may: those that run at once, and of those that it
+// has taken what the action does in 5 ms. So it stays, however slow the disk is.
+func (r *runner) atRisk() bool {
+	n := r.options.Concurrency
+	return r.unsaved > 0 && r.running+r.unsaved >= n+max(1, int(int64(n)*int64(unsure)/int64(max(r.took, 1))))
+}
+
+// saved is called when the outcome of an attempt that succeeded is recorded.
+func (r *runner) saved() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsaved--
+	if r.limited {
+		r.limited = false
+		now := time.Now()
+		r.moved = now
+		r.start(now)
+	}
 }
 
 // configure takes over the action as it is configured now. What was learnt of it before it was edited says nothing any more.
@@ -301,6 +330,6 @@ func (r *runner) buried() {
 func (r *runner) remove() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.removed = len(r.queue) == 0 && r.running == 0 && r.burying == 0 && r.wake == nil
+	r.removed = len(r.queue) == 0 && r.running == 0 && r.burying == 0 && r.unsaved == 0 && r.wake == nil
 	return r.removed
 }

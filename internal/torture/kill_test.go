@@ -50,14 +50,17 @@ func TestTortureKill(t *testing.T) {
 
 // killAfter kills s when so much time of a load has passed.
 func killAfter(t testing.TB, s *program.Server, d time.Duration, send *sender) {
-	killWhen(t, s, send, func(ctx context.Context) {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	})
+	killWhen(t, s, send, func(ctx context.Context) { pass(ctx, d) })
+}
+
+// pass waits for so long, or until ctx ends.
+func pass(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // killAfterAnswers kills s a random moment after so many callbacks of a load have been answered OK. It gives how many requests had no
