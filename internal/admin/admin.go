@@ -4,8 +4,12 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"path"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -132,9 +136,7 @@ func New(o Options) http.Handler {
 	if o.Engine != nil {
 		a.handleEngine(guarded)
 	}
-	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
-	})
+	guarded.HandleFunc("/", nothingAt)
 
 	mux := http.NewServeMux()
 	mux.Handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) {
@@ -143,10 +145,26 @@ func New(o Options) http.Handler {
 	mux.Handle("/readyz", methods{http.MethodGet: a.ready})
 	in := newSessions(o.Token)
 	open := http.NewServeMux()
-	page.Handle(open)
+	page.Handle(open, func(h http.HandlerFunc) http.Handler { return methods{http.MethodGet: h} })
 	open.Handle("/api/v1/session", methods{http.MethodGet: in.state, http.MethodPost: in.login, http.MethodDelete: in.logout})
 	mux.Handle("/", guard(in, o.Hosts, open, guarded))
-	return mux
+	return asWritten(mux)
+}
+
+// asWritten answers a path that is not in its plainest form, such as //api or /x/../api, with 404 as any other that is none. A
+// ServeMux would redirect, and whoever follows would do what they have not written.
+func asWritten(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at := r.URL.Path; at != "/" && path.Clean(at) != strings.TrimSuffix(at, "/") {
+			nothingAt(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func nothingAt(w http.ResponseWriter, r *http.Request) {
+	Error(w, http.StatusNotFound, "there is nothing at "+strconv.Quote(r.URL.Path))
 }
 
 type api struct {
@@ -193,9 +211,12 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h(w, r)
 		return
 	}
-	for allowed := range m {
-		w.Header().Add("Allow", allowed)
+	allowed := slices.Collect(maps.Keys(m))
+	if _, ok := m[http.MethodGet]; ok {
+		allowed = append(allowed, http.MethodHead)
 	}
+	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	Error(w, http.StatusMethodNotAllowed, r.Method+" is not for this address")
 }
 

@@ -101,6 +101,12 @@ func TestGuard(t *testing.T) {
 		{"status by DELETE", "", "DELETE", "/api/v1/status", nil, 405},
 		{"nothing there", "", "GET", "/api/v1/nothing", nil, 404},
 		{"no profiling endpoint", "", "GET", "/debug/pprof/", nil, 404},
+		{"the page by POST", "", "POST", "/", nil, 405},
+		{"slashes that were not meant", "", "POST", "/api/v1//reload", nil, 404},
+		{"slashes that were not meant, without the token", token, "POST", "//api/v1/reload", nil, 404},
+		{"dots on the way", "", "POST", "/api/v1/rules/../reload", nil, 404},
+		{"no action's name", "", "POST", "/api/v1/actions//test", nil, 404},
+		{"actions alone", "", "GET", "/api/v1/actions", nil, 404},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,6 +129,21 @@ func TestGuard(t *testing.T) {
 				t.Error("a refused request was carried out")
 			}
 		})
+	}
+}
+
+func TestAllowedMethods(t *testing.T) {
+	server := httptest.NewServer(methods{
+		http.MethodDelete: func(http.ResponseWriter, *http.Request) {}, http.MethodGet: func(http.ResponseWriter, *http.Request) {},
+	})
+	defer server.Close()
+	resp, err := http.Post(server.URL, "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Allow"); resp.StatusCode != http.StatusMethodNotAllowed || got != "DELETE, GET, HEAD" {
+		t.Errorf("%s, Allow: %s", resp.Status, got)
 	}
 }
 

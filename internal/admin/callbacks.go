@@ -1,13 +1,17 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/engine"
@@ -39,7 +43,7 @@ type storedCallback struct {
 	ID     string    `json:"id"`
 	At     time.Time `json:"at"`
 	Query  string    `json:"query"`
-	Packet any       `json:"packet"` // as JSON where it is JSON, else a text
+	Packet any       `json:"packet"` // as JSON where it is sound JSON, else a text
 	Pairs  []pair    `json:"pairs"`  // of a quarantined packet the sound ones
 	Status string    `json:"status"`
 	Error  string    `json:"error"`
@@ -63,11 +67,28 @@ func showQuarantined(q *engine.Quarantined) *storedCallback {
 	}
 }
 
+// maxShownDepth is how deeply a packet may be nested that is shown as JSON: more than one that is stored, and less than any client
+// stumbles over.
+const maxShownDepth = 100
+
+// packetOf gives a packet as it is shown. Where it is no JSON, has ill-formed text or is nested too deeply, the answer that it stands
+// in would be unreadable too: such a one is a text.
 func packetOf(body []byte) any {
-	if json.Valid(body) {
+	if json.Valid(body) && plainJSON(body) {
 		return json.RawMessage(body)
 	}
 	return string(body)
+}
+
+// plainJSON tells whether all text of a valid JSON value is well-formed, and nothing nested too deeply.
+func plainJSON(body []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	for d.StackDepth() <= maxShownDepth {
+		if _, err := d.ReadToken(); err != nil {
+			return err == io.EOF
+		}
+	}
+	return false
 }
 
 func pairsOf(list []callback.Pair) []pair {

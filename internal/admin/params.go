@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -54,7 +55,8 @@ func (p *params) fail(format string, args ...any) {
 func (p *params) text(name string) string { return p.values.Get(name) }
 
 func (p *params) time(name string) time.Time {
-	t, err := parseTime(p.text(name), time.Now())
+	// A space is the + of a zone, as in +08:00, that was not escaped.
+	t, err := parseTime(strings.ReplaceAll(p.text(name), " ", "+"), time.Now())
 	if err != nil {
 		p.fail("%s: %w", name, err)
 	}
@@ -125,7 +127,15 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the request's body: %w", err)
+		return fmt.Errorf("the request's body: %w", jsonProblem(err))
 	}
 	return nil
+}
+
+// jsonProblem says what is wrong with JSON without the names of Go's types.
+func jsonProblem(err error) error {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s is of the wrong type: it is a JSON %s", cmp.Or(wrong.Field, "the value"), wrong.Value)
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -23,7 +23,6 @@ type Workbench struct {
 
 const (
 	maxExplain = 8 << 20 // bytes of a request to explain: a packet of 1 MiB, escaped
-	maxTest    = 4 << 10
 	// maxBench is how many explanations and tests of actions run at once: each may take a core, or a receiver's time.
 	maxBench = 2
 )
@@ -39,6 +38,7 @@ func newWorkbench(w Workbench) *workbench { return &workbench{w, make(chan struc
 func (b *workbench) handle(mux *http.ServeMux) {
 	mux.Handle("/api/v1/explain", methods{http.MethodPost: b.explain})
 	mux.Handle("/api/v1/actions/", methods{http.MethodPost: b.testAction})
+	mux.HandleFunc("/api/v1/actions", nothingAt) // or it would be redirected
 }
 
 // enter waits for a slot. The answer is given where there is none in time.
@@ -97,7 +97,9 @@ func (b *workbench) testAction(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		DryRun bool `json:"dry_run"`
 	}
-	if !decode(w, r, maxTest, &in, `the body must be JSON, such as {"dry_run": true}, or empty`) {
+	// Strictly: a misspelt dry_run must not send something.
+	if err := readJSON(w, r, &in); err != nil {
+		Error(w, http.StatusBadRequest, err.Error()+`; it is {"dry_run": true}, or empty`)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
@@ -129,7 +131,7 @@ func decode(w http.ResponseWriter, r *http.Request, most int64, into any, hint s
 		return true
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		Error(w, http.StatusBadRequest, hint+": "+err.Error())
+		Error(w, http.StatusBadRequest, hint+": "+jsonProblem(err).Error())
 		return false
 	}
 	return true

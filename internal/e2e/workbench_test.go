@@ -443,6 +443,10 @@ rules:
 	if status, body = s.Send(http.MethodPost, "/api/v1/actions/nope/test", ""); status != 404 || !strings.Contains(string(body), "nope") {
 		t.Errorf("API, no such action: %d %s", status, body)
 	}
+	sent := len(hooks.bodies())
+	if status, body = s.Send(http.MethodPost, "/api/v1/actions/good/test", `{"dryrun": true}`); status != 400 || len(hooks.bodies()) != sent {
+		t.Errorf("API, dry_run misspelt: %d %s, %d webhooks", status, body, len(hooks.bodies())-sent)
+	}
 	if status, _ = s.Send(http.MethodGet, "/api/v1/actions/good/test", ""); status != 405 {
 		t.Errorf("API, GET: %d", status)
 	}

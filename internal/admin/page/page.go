@@ -33,8 +33,8 @@ var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// Handle adds the page's files to mux: / and those below /page/.
-func Handle(mux *http.ServeMux) {
+// Handle adds the page's files to mux: / and those below /page/. get makes of a handler of GET what answers other methods too.
+func Handle(mux *http.ServeMux, get func(http.HandlerFunc) http.Handler) {
 	entries, err := dist.ReadDir("dist")
 	if err != nil {
 		panic(err) // it is embedded
@@ -48,7 +48,7 @@ func Handle(mux *http.ServeMux) {
 		if e.Name() == "index.html" {
 			at = "/{$}"
 		}
-		mux.Handle("GET "+at, newFile(e.Name(), body))
+		mux.Handle(at, get(newFile(e.Name(), body).serve))
 	}
 }
 
@@ -88,7 +88,7 @@ func styleOf(body []byte) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", f.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
