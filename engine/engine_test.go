@@ -406,7 +406,20 @@ func TestBreakerSparesADeadReceiver(t *testing.T) {
 		w.mu.Lock()
 		up = true
 		w.mu.Unlock()
-		w.expect(1000, 0)
+		put := 0
+		for id, history := range w.expect(1000, 0) {
+			for _, e := range history {
+				if e.Type != "fn" {
+					t.Fatalf("%s ended as %s without its action's type", id, e.Outcome)
+				}
+				if e.Outcome == engine.OutcomeParked {
+					put++
+				}
+			}
+		}
+		if put == 0 {
+			t.Error("no delivery was put off without an attempt")
+		}
 	})
 }
 
@@ -488,8 +501,13 @@ func TestCountsOutliveARestart(t *testing.T) {
 		if err := w.eng.Quarantine(context.Background(), &engine.Quarantined{Body: []byte("{")}); err != nil {
 			t.Fatal(err)
 		}
+		for _, when := range []string{"at once", "when it is stored"} {
+			if got := w.eng.Totals(); got.Refused != 1 || got.Quarantined != 1 {
+				t.Errorf("%s %d are refused and %d quarantined", when, got.Refused, got.Quarantined)
+			}
+			time.Sleep(2 * time.Second)
+		}
 		w.expect(1, 0)
-		time.Sleep(2 * time.Second)
 		w.eng.ObserveCallback(callback.Forbidden, time.Millisecond) // right before the end
 		w.restart(oneRule)
 		w.send("", "a>b")

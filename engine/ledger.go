@@ -32,7 +32,7 @@ type entry struct {
 type ledger struct {
 	*batcher[entry]
 	e           *Engine
-	refused     atomic.Uint64 // not yet in the totals
+	refused     atomic.Uint64 // not yet in the totals; taken out under mu
 	quarantined atomic.Uint64
 
 	mu     sync.Mutex
@@ -107,7 +107,8 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 			events = append(events, ev)
 		}
 	}
-	refused, quarantined := l.refused.Swap(0), l.quarantined.Swap(0)
+	// Until they are stored they stay in the counters: only this goroutine takes them out.
+	refused, quarantined := l.refused.Load(), l.quarantined.Load()
 	if len(events) == 0 && refused == 0 && quarantined == 0 {
 		return
 	}
@@ -120,14 +121,14 @@ func (l *ledger) write(ctx context.Context, batch []entry) {
 	}, func(err error) {
 		l.e.log.Warn("recording outcomes", zap.Int("events", len(events)), zap.Error(err))
 	}) {
-		l.refused.Add(refused)
-		l.quarantined.Add(quarantined)
 		return
 	}
 	failpoint.Pass(failpoint.Recorded)
 	next.Rules = nil
 	l.mu.Lock()
 	l.totals = next
+	l.refused.Add(-refused)
+	l.quarantined.Add(-quarantined)
 	l.mu.Unlock()
 	l.e.memory.note(events)
 	l.e.metrics.count(events)

@@ -251,7 +251,7 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 		r.bury(d, now, why+"; gave up: its retry span has ended")
 		return
 	}
-	r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, r.whenRoom(now)), why)
+	r.e.park(d, r.ended(d, OutcomeParked, now), dueAfter(now, r.whenRoom(now)), why)
 }
 
 // whenRoom spreads what is parked over the time the action needs for it, as far as its pace is known. While the action is spared it
@@ -300,9 +300,16 @@ func (r *runner) parkGone(now time.Time) {
 			r.bury(d, now, why)
 			continue
 		}
-		r.e.park(d, d.ended(OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))), why)
+		r.e.park(d, r.ended(d, OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))), why)
 	}
 	r.queue = nil
+}
+
+// ended is how a copy of a delivery ends without an attempt.
+func (r *runner) ended(d *delivery, outcome string, now time.Time) Ended {
+	ended := d.ended(outcome, now)
+	ended.Type = r.status.Type
+	return ended
 }
 
 func (r *runner) spanOver(d *delivery, now time.Time, span time.Duration) bool {
@@ -311,8 +318,7 @@ func (r *runner) spanOver(d *delivery, now time.Time, span time.Duration) bool {
 
 // bury gives a delivery up without an attempt, which the log has a line for as for any other end. It is called with the lock held.
 func (r *runner) bury(d *delivery, now time.Time, why string) {
-	ended := d.ended(OutcomeDead, now)
-	ended.Type = r.status.Type
+	ended := r.ended(d, OutcomeDead, now)
 	ended.Error = why
 	r.burying++
 	r.e.bury(d, ended, r.buried)

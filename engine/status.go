@@ -56,11 +56,16 @@ func (r *runner) state(now time.Time) ActionStatus {
 	return s
 }
 
-// Totals gives the counts as they are stored, of all nodes together, without the rules'.
+// Totals gives the counts as they are stored, of all nodes together, without the rules'. What was refused counts before it is stored:
+// the sender has its answer by then.
 func (e *Engine) Totals() Totals {
-	e.ledger.mu.Lock()
-	defer e.ledger.mu.Unlock()
-	return e.ledger.totals.plus(&e.ledger.others)
+	l := e.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.totals.plus(&l.others)
+	t.Refused += l.refused.Load()
+	t.Quarantined += l.quarantined.Load()
+	return t
 }
 
 // RuleTotals gives one rule's counts, of all nodes together. Beyond the first 500 rules that match, a rule's counts begin with the
