@@ -73,7 +73,7 @@ func partsOfThePage(t *testing.T, b *browser) (script, style string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?s)<style>(.+)</style>.*<script type="module" src="(/page/boot-[A-Z0-9]+\.js)">`).FindSubmatch(page)
+	m := regexp.MustCompile(`(?s)<style>(.+)</style>.*<script type="module" src="(/page/main-[A-Z0-9]+\.js)">`).FindSubmatch(page)
 	if m == nil {
 		t.Fatalf("the page has no style or no script:\n%s", page)
 	}

@@ -86,7 +86,7 @@ function Header() {
   const broken = status.value && !status.value.rules.disk.ok;
   return html`<header class="top">
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
-    <span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span>
+    <span class="brand"><b>aftermath</b></span>
     <nav aria-label="Views">${views.map(([name, label]) => html`<a href=${"#/" + name} aria-current=${place.value.view === name ? "page" : undefined}>
       ${label}
       ${name === "deliveries" && dead > 0 && html` <span class="dot" aria-label=${`${number(dead)} dead letters`}>${number(dead)}</span>`}
@@ -100,7 +100,7 @@ function Header() {
 const Down = () => down.value && html`<p class="down" role="alert">${down.value} What is shown is ${status.value ? `of ${clock(asked.value, true)}` : "not known"}; the page goes on asking.</p>`;
 
 // Brand is what index.html shows before anything is known.
-const Brand = () => html`<header class="top first"><span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span></header>`;
+const Brand = () => html`<header class="top first"><span class="brand"><b>aftermath</b></span></header>`;
 
 function Frame() {
   useEvery(2000, async (abort) => {

@@ -45,6 +45,13 @@ export async function receiver() {
   return r;
 }
 
+// manyRules is a file of so many rules, each for an account of its own.
+export function manyRules(count) {
+  const lines = ["actions: {note: {type: log, message: hi}}", "rules:"];
+  for (let i = 0; i < count; i++) lines.push(`  - {name: rule-${i}, condition: 'From_Account == "user_${i}"', actions: [note]}`);
+  return lines.join("\n") + "\n";
+}
+
 // serve starts one on files of its own. It can be ended and started again, on the same admin port.
 export async function serve({ files, token }) {
   const dir = mkdtempSync(join(tmpdir(), "aftermath-page-"));

@@ -282,14 +282,14 @@ var T,Rt,ot,Y,tt,qe,Mt,Oe,Pt,at,nt,jn,ye=Symbol.for("pv"),Le={},Ue=[],In=/^m(i|n
     <button class="primary">Log in</button>
   </form></main>`}async function qo(){await A("session",{method:"DELETE"}).catch(e=>N(e.message)),he.value=!0}function Lo(){let e=z.value?.counts.deliveries.dead,t=z.value&&!z.value.rules.disk.ok;return i`<header class="top">
     <a class="skip" href="#main" onClick=${n=>{n.preventDefault(),document.getElementById("main").focus()}}>Skip to the content</a>
-    <span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span>
+    <span class="brand"><b>aftermath</b></span>
     <nav aria-label="Views">${Tt.map(([n,o])=>i`<a href=${"#/"+n} aria-current=${et.value.view===n?"page":void 0}>
       ${o}
       ${n==="deliveries"&&e>0&&i` <span class="dot" aria-label=${`${E(e)} dead letters`}>${E(e)}</span>`}
       ${n==="overview"&&t&&i` <span class="dot" role="img" aria-label="the rules on disk are broken">!</span>`}
     </a>`)}</nav>
     ${Me.value?.token&&i`<button type="button" class="quiet out" onClick=${qo}>Log out</button>`}
-  </header>`}var Un=()=>ie.value&&i`<p class="down" role="alert">${ie.value} What is shown is ${z.value?`of ${Te(qn.value,!0)}`:"not known"}; the page goes on asking.</p>`,Uo=()=>i`<header class="top first"><span class="brand"><img src="/page/icon.svg" alt="" width="24" height="24" /><b>aftermath</b></span></header>`;function Fo(){se(2e3,async r=>{try{z.value=await A("status",{signal:r}),qn.value=Date.now(),ie.value=""}catch(a){a.name!=="AbortError"&&a.status!==401&&(ie.value=a.message)}},[]);let{view:e,of:t,params:n}=et.value,o=(Tt.find(([r])=>r===e)||Tt[0])[2];return i`<${Lo} />
+  </header>`}var Un=()=>ie.value&&i`<p class="down" role="alert">${ie.value} What is shown is ${z.value?`of ${Te(qn.value,!0)}`:"not known"}; the page goes on asking.</p>`,Uo=()=>i`<header class="top first"><span class="brand"><b>aftermath</b></span></header>`;function Fo(){se(2e3,async r=>{try{z.value=await A("status",{signal:r}),qn.value=Date.now(),ie.value=""}catch(a){a.name!=="AbortError"&&a.status!==401&&(ie.value=a.message)}},[]);let{view:e,of:t,params:n}=et.value,o=(Tt.find(([r])=>r===e)||Tt[0])[2];return i`<${Lo} />
     <${Un} />
     <main id="main" tabindex="-1"><${o} of=${t} params=${n} key=${e} /></main>
     <${vn} />`}function jo(){return R(()=>{document.body.classList.add("ready")},[]),i`${he.value?i`<${No} />`:Me.value?i`<${Fo} />`:i`<${Uo} /><${Un} />`}
