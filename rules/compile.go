@@ -71,7 +71,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 		set: &RuleSet{
 			LoadedAt: time.Now(),
 			Rules:    make([]*Rule, 0, count),
-			active:   make([]*Rule, 0, count),
+			all:      make([]Rule, 0, count),
 			byName:   make(map[string]*Rule, count),
 			carried:  make(map[string]*carried, len(files)),
 			actions:  map[string]*actions.Instance{},
@@ -285,14 +285,9 @@ func (c *compiler) rule(f *File, def *ruleDef) *Rule {
 	return r
 }
 
-// add puts a rule at the end of the set.
+// add puts a rule at the end of the set, which has room for it.
 func (c *compiler) add(r *Rule) {
-	c.set.Rules = append(c.set.Rules, r)
-	c.set.byName[r.Name] = r
-	r.FoundBy = foundDisabled
-	if r.Enabled {
-		c.set.active = append(c.set.active, r)
-	}
+	c.set.byName[r.Name] = c.set.add(r)
 }
 
 // condition compiles a rule's condition, or takes it over where the rule had the same before.

@@ -27,27 +27,31 @@ type hotKey struct {
 	test  string
 }
 
-// buildIndex makes the index of the active rules, notes how it finds each, and gives the values that very many of them demand.
+// buildIndex makes the index of the rules, notes how it finds each, and gives the values that very many of them demand.
 func (rs *RuleSet) buildIndex() (hot []hotKey) {
 	d := &describer{lists: map[pairindex.Set]string{}, known: map[string]string{}}
 	told := map[string]bool{}
 	for name, l := range rs.lists {
 		d.lists[l.List] = name
 	}
-	rs.index = pairindex.Build(len(rs.active), func(i int) pairindex.Rule {
-		r := rs.active[i]
+	rs.index = pairindex.Build(len(rs.all), func(i int) pairindex.Rule {
+		r := &rs.all[i]
+		if !r.Enabled {
+			return pairindex.Rule{Formula: pairindex.Constant(false)}
+		}
 		return pairindex.Rule{Formula: r.condition.Formula(), Stop: r.stops()}
 	}, pairindex.Options{
 		Texts: lang.Likely(),
 		Found: func(i int, by []pairindex.Atom, always bool) {
-			rs.active[i].FoundBy = d.describe(rs.active[i], by, always)
+			r := &rs.all[i]
+			r.FoundBy = d.describe(r, by, always)
 			for j := range by {
 				if by[j].Rules < manyShare {
 					continue
 				}
 				if test := d.way(&by[j]) + fmt.Sprintf(" with %q", by[j].Text); !told[test] {
 					told[test] = true
-					hot = append(hot, hotKey{rs.active[i], by[j].Rules, test})
+					hot = append(hot, hotKey{r, by[j].Rules, test})
 				}
 			}
 		},
@@ -63,6 +67,8 @@ type describer struct {
 
 func (d *describer) describe(r *Rule, by []pairindex.Atom, always bool) string {
 	switch value, constant := r.condition.Constant(); {
+	case !r.Enabled:
+		return foundDisabled
 	case constant && value:
 		return foundAlways
 	case always:

@@ -78,16 +78,15 @@ func hotCondition(i int) string {
 
 func indexSet(b testing.TB, n int, condition func(int) string) *RuleSet {
 	scope := &lang.Scope{}
-	rs := &RuleSet{}
+	rs := &RuleSet{all: make([]Rule, 0, n)}
 	for i := range n {
 		source := condition(i)
 		c, errs := lang.CompileCondition(source, scope)
 		if errs != nil {
 			b.Fatal(source, errs[0])
 		}
-		rs.Rules = append(rs.Rules, &Rule{Name: "r", Condition: source, Enabled: true, condition: c})
+		rs.add(&Rule{Name: "r", Condition: source, Enabled: true, condition: c})
 	}
-	rs.active = rs.Rules
 	rs.buildIndex()
 	return rs
 }

@@ -35,7 +35,7 @@ func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	}
 	if sure, ok := rs.index.Sure(&found); ok {
 		for _, rule := range sure {
-			dst = append(dst, Match{Rule: rs.active[rule]})
+			dst = append(dst, Match{Rule: &rs.all[rule]})
 		}
 		return dst
 	}
@@ -54,7 +54,7 @@ func (rs *RuleSet) decide(dst []Match, found *pairindex.Found, cb *callback.Call
 	s.hits = rs.index.Decide(s.hits[:0], found, &s.event, &s.scratch)
 	set := false // the environment of byte code is set
 	for _, hit := range s.hits {
-		r := rs.active[hit.Rule]
+		r := &rs.all[hit.Rule]
 		if hit.Sure {
 			dst = append(dst, Match{Rule: r})
 			continue // the last hit, where it stops

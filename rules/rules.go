@@ -32,8 +32,8 @@ type RuleSet struct {
 	Rules    []*Rule // in order
 	Warnings Problems
 
-	active    []*Rule          // the enabled ones, in order
-	index     *pairindex.Index // of the active ones
+	all       []Rule           // what Rules point to: side by side, so that a match looks up no pointer
+	index     *pairindex.Index // of all rules
 	byName    map[string]*Rule
 	instances []*actions.Instance // in the order of the files
 	actions   map[string]*actions.Instance
@@ -59,6 +59,14 @@ type Rule struct {
 
 	condition *lang.Condition
 	at        place // of the condition's value
+}
+
+// add puts a copy of a rule at the end of the set, which was made with room for it: those before it must not move.
+func (rs *RuleSet) add(r *Rule) *Rule {
+	rs.all = append(rs.all, *r)
+	kept := &rs.all[len(rs.all)-1]
+	rs.Rules = append(rs.Rules, kept)
+	return kept
 }
 
 // Action gives a configured action by name.

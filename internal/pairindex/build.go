@@ -188,6 +188,7 @@ func (b *builder) rule(i int, r Rule, c *cover) {
 	}
 	if r.Stop {
 		b.stops[i/64] |= 1 << (i % 64)
+		b.stopping = true
 	}
 	b.entry[i] = noProgram
 	if !c.exact {

@@ -60,27 +60,30 @@ func (x *Index) Sure(f *Found) (rules []uint32, ok bool) {
 		return nil, false
 	}
 	found := f.few[:f.n]
+	sure := uint32(1)
 	for i, v := range found {
-		if v&1 == 0 {
-			return nil, false
-		}
+		sure &= v
 		for ; i > 0; i-- { // they are few, and a branch that nobody can foretell costs more than they do
 			a, b := found[i-1], found[i]
 			found[i-1], found[i] = min(a, b), max(a, b)
 		}
 	}
-	rules = found[:0]
+	if sure == 0 {
+		return nil, false
+	}
+	n, before := 0, uint32(noRule)
 	for _, v := range found {
 		rule := v >> 1
-		if n := len(rules); n > 0 && rules[n-1] == rule { // found by several atoms
+		if rule == before { // found by several atoms
 			continue
 		}
-		rules = append(rules, rule)
-		if x.stopsAt(rule) {
+		found[n], before = rule, rule
+		n++
+		if x.stopping && x.stopsAt(rule) {
 			break
 		}
 	}
-	return rules, true
+	return found[:n], true
 }
 
 // Find is Look and Decide in one.
@@ -163,7 +166,9 @@ func (x *Index) search(f *Found, texts *Texts) {
 	for i := range x.equal {
 		l := &x.equal[i]
 		text := texts[l.field&(MaxTexts-1)]
-		x.look(f, l, hash(l.seed, text), text)
+		if h := hash(l.seed, text); l.has(h) != 0 {
+			x.look(f, l, h, text)
+		}
 	}
 	for i := range x.prefixes {
 		x.beginnings(f, &x.prefixes[i], texts[x.prefixes[i].field])
@@ -185,12 +190,14 @@ func (x *Index) search(f *Found, texts *Texts) {
 	}
 }
 
-// look adds what a text of the hash leads to.
+// look adds what a text of the hash leads to, which the filter let through.
 func (x *Index) look(f *Found, l *lookup, h uint64, text string) {
-	if l.has(h) == 0 {
-		return
-	}
-	if v, ok := l.find(h, text); ok {
+	switch v, ok := l.find(h, text); {
+	case !ok:
+	case v < setPosting && f.n < len(f.few) && f.scratch == nil: // as most are
+		f.few[f.n] = v
+		f.n++
+	default:
 		x.add(f, v)
 	}
 }
@@ -221,7 +228,9 @@ func (x *Index) beginnings(f *Found, l *lookup, text string) {
 		for ; done+8 <= length; done += 8 {
 			h = stir(h^load8(text[done:]), multiplier1)
 		}
-		x.look(f, l, finish(h, last(text[:length]), length), text[:length])
+		if h := finish(h, last(text[:length]), length); l.has(h) != 0 {
+			x.look(f, l, h, text[:length])
+		}
 	}
 }
 
@@ -236,7 +245,9 @@ func (x *Index) ends(f *Found, l *lookup, text string) {
 			h = stir(h^load8(text[len(text)-done-8:]), multiplier1)
 		}
 		end := text[len(text)-length:]
-		x.look(f, l, finish(h, first(end), length), end)
+		if h := finish(h, first(end), length); l.has(h) != 0 {
+			x.look(f, l, h, end)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ func stir(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-func load8(s string) uint64 {
+func load8[T string | []byte](s T) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
@@ -25,10 +25,14 @@ func load4(s string) uint64 {
 
 // hash is of a text from its front: its words of eight bytes, and then the last eight bytes, all or some of which were taken in.
 func hash(h uint64, s string) uint64 {
-	for rest := s; len(rest) >= 8; rest = rest[8:] {
-		h = stir(h^load8(rest), multiplier1)
+	n := len(s)
+	if n < 8 {
+		return finish(h, few(s), n)
 	}
-	return finish(h, last(s), len(s))
+	for at := 0; at+8 <= n; at += 8 {
+		h = stir(h^load8(s[at:]), multiplier1)
+	}
+	return finish(h, load8(s[n-8:]), n)
 }
 
 // hashBack is the same from the end.

@@ -29,6 +29,7 @@ type Index struct {
 	texts    uint32    // the texts that any test looks at
 	needs    uint32    // the numbers that any test looks at
 	valued   uint32    // the numbers that are in byValue
+	stopping bool      // there are rules that hide what comes after them
 	more     bool      // there are rules that are not found by texts
 }
 
@@ -41,6 +42,9 @@ const (
 
 // noProgram is the entry of a rule that never needs one.
 const noProgram = 1<<32 - 1
+
+// noRule is the number of no rule.
+const noRule = 1<<32 - 1
 
 // lookup is a table, and what of an event is looked up in it.
 type lookup struct {

@@ -33,14 +33,50 @@ func (t *table) has(h uint64) uint64 {
 	return word >> (h & 63) & (word >> (h >> 6 & 63)) & 1
 }
 
-// find gives what a text leads to.
+// find gives what a text leads to. Texts of an account's usual length are compared here, without a call.
 func (t *table) find(h uint64, text string) (value uint32, ok bool) {
+	n := len(text)
+	if n < 8 || n >= 0x80 {
+		return t.findAny(h, text)
+	}
+	first, last := load8(text), load8(text[n-8:])
 	tags := tagOf(h) * everyTag
 	for i := t.home(h); ; i = t.after(i) {
 		b := &t.buckets[i]
-		differ := b.tags ^ tags
-		same := (differ - everyTag) &^ differ & (everyTag << 7) // and perhaps some above one that is the same
-		for ; same != 0; same &= same - 1 {
+		for same := equalBytes(b.tags, tags); same != 0; same &= same - 1 {
+			e := &b.entries[bits.TrailingZeros64(same)/8]
+			begin := uint(e.at) + 1
+			end := begin + uint(n)
+			if end > uint(len(t.text)) || int(t.text[begin-1]) != n {
+				continue
+			}
+			this := t.text[begin:end:end]
+			differ := load8(this) ^ first | load8(this[n-8:]) ^ last
+			for at := 8; at+8 < n; at += 8 {
+				differ |= load8(this[at:]) ^ load8(text[at:])
+			}
+			if differ == 0 {
+				return e.value, true
+			}
+		}
+		if b.tags < full {
+			return 0, false
+		}
+	}
+}
+
+// equalBytes has the highest bit of each byte that both words have in common, and perhaps of some above one.
+func equalBytes(a, b uint64) uint64 {
+	differ := a ^ b
+	return (differ - everyTag) &^ differ & (everyTag << 7)
+}
+
+// findAny is find for a text of any length.
+func (t *table) findAny(h uint64, text string) (value uint32, ok bool) {
+	tags := tagOf(h) * everyTag
+	for i := t.home(h); ; i = t.after(i) {
+		b := &t.buckets[i]
+		for same := equalBytes(b.tags, tags); same != 0; same &= same - 1 {
 			e := &b.entries[bits.TrailingZeros64(same)/8]
 			this := t.text[e.at:]
 			n, size := int(this[0]), 1
