@@ -99,7 +99,6 @@ func New(o Options) *Engine {
 	e.runners.byName = make(map[string]*runner)
 	e.runners.busy = make(map[*runner]struct{})
 	e.memory.loose = make(map[string]*delivery)
-	e.memory.doubts = make(map[string]doubt)
 	e.orders.waiting = make(map[string]*order)
 	e.ledger = newLedger(e)
 	e.metrics = newMetrics(e, o.Registerer)

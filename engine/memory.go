@@ -11,9 +11,8 @@ import (
 // memory tells copies of a delivery apart: those that run here now, and, while packs or bundles are read again, what the store has
 // recorded of the others.
 type memory struct {
-	mu     sync.Mutex
-	loose  map[string]*delivery // by id: the highest copy that is loose here
-	doubts map[string]doubt     // by id: copies that may have been stored although the store gave an error
+	mu    sync.Mutex
+	loose map[string]*delivery // by id: the highest copy that is loose here
 
 	scan   sync.Mutex // one recall at a time
 	past   *Settled   // nil unless something was read again lately
@@ -22,18 +21,11 @@ type memory struct {
 	needed time.Time  // when past was last asked for
 }
 
-// doubt says that copies below a number may exist by mistake.
-type doubt struct {
-	below int
-	until time.Time // when they can be forgotten
-}
-
 const (
 	recallMargin = 2 * time.Second  // for the store's clock, and for events that are stored a little later than they happen
 	recallFresh  = time.Second      // how old a recall may be: other nodes record things too
 	recallKept   = 30 * time.Second // how long it is kept when nothing is read again
 	recallTime   = 2 * time.Minute  // for one reading: it may go through days of outcomes
-	doubtKept    = time.Hour        // beyond the time at which the copy falls due
 )
 
 // ruling is what becomes of a copy that was read.
@@ -71,8 +63,6 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 			cur.batches = append(cur.batches, d.batches...)
 			return attach, nil
 		}
-	} else if d.Parks < m.doubts[id].below {
-		return drop, nil
 	}
 	m.loose[id] = d
 	if m.past != nil {
@@ -89,7 +79,8 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 	return run, nil
 }
 
-// parkingAs gives the number of the copy that is about to be parked.
+// parkingAs gives the number of the copy that is about to be parked. It keeps it when the store is asked again after an error: the
+// copy may be stored already, and another node may have it.
 func (m *memory) parkingAs(d *delivery) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,19 +88,6 @@ func (m *memory) parkingAs(d *delivery) int {
 		d.next = d.copy + 1
 	}
 	return d.next
-}
-
-// parkAgain is called when the store gave an error for a copy: it may be stored all the same, so the next try has a higher number.
-// It tells whether another try is needed: not where the copy has come back already.
-func (m *memory) parkAgain(d *delivery, due time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.loose[d.Job.ID] != d {
-		return false
-	}
-	d.next++
-	m.doubts[d.Job.ID] = doubt{below: d.next, until: due.Add(doubtKept)}
-	return true
 }
 
 // parked adds a copy that is stored to what is known of the past, where that is not recorded.
@@ -207,11 +185,6 @@ func (m *memory) tidy(now time.Time) {
 		if m.scan.TryLock() { // not while it is being read
 			m.past, m.from = nil, time.Time{}
 			m.scan.Unlock()
-		}
-	}
-	for id, d := range m.doubts {
-		if now.After(d.until) {
-			delete(m.doubts, id)
 		}
 	}
 }

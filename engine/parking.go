@@ -70,17 +70,9 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
 	}
 	failpoint.Pass(failpoint.Schedule)
-	left := copies
-	stored := persist(ctx, storeTimeout, func(ctx context.Context) error {
-		if len(left) == 0 {
-			return nil
-		}
-		return e.Store.Park(ctx, left)
-	}, func(err error) {
-		e.log.Warn("parking deliveries", zap.Int("deliveries", len(left)), zap.Error(err))
-		left = e.renumber(ps, copies)
-	})
-	if !stored {
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return e.Store.Park(ctx, copies) }, func(err error) {
+		e.log.Warn("parking deliveries", zap.Int("deliveries", len(copies)), zap.Error(err))
+	}) {
 		return
 	}
 	failpoint.Pass(failpoint.Scheduled)
@@ -106,18 +98,6 @@ func (e *Engine) parked(p *parking) {
 	e.metrics.deliveries.WithLabelValues(p.ended.Type, OutcomeParked).Inc()
 	e.memory.parked(p.d, p.ended.Parks)
 	e.settled(p.d)
-}
-
-// renumber prepares another try after the store gave an error, and gives the copies that are still to be stored.
-func (e *Engine) renumber(ps []*parking, copies []Parked) []Parked {
-	var left []Parked
-	for i, p := range ps {
-		if e.memory.parkAgain(p.d, p.due) {
-			copies[i].Parks = e.memory.parkingAs(p.d)
-			left = append(left, copies[i])
-		}
-	}
-	return left
 }
 
 // storeBuried stores dead letters, some at a time; where ctx ends before it could, the deliveries stay as they were read.

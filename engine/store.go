@@ -218,7 +218,8 @@ type Store interface {
 	NextPack(ctx context.Context) (*Pack, error)
 	// NextBundle waits for the next bundle that is due and not acked.
 	NextBundle(ctx context.Context) (*Bundle, error)
-	// Park stores deliveries until they are due, bundled by Due.
+	// Park stores deliveries until they are due, bundled by Due. After an error they may be stored: calling it again with the same ones, within
+	// some minutes, stores none of them twice.
 	Park(ctx context.Context, ps []Parked) error
 	// Bury stores a dead letter; one of the same delivery is replaced.
 	Bury(ctx context.Context, d *DeadLetter) error

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -29,6 +30,7 @@ type memoryData struct {
 	ordinal    uint64
 	seen       map[engine.Key]time.Time
 	bundles    []*memoryBundle
+	parked     map[string]bool // copies that were ever parked
 	dead       map[string]*engine.DeadLetter
 	events     []*engine.EventPack
 	totals     *engine.Totals
@@ -52,7 +54,7 @@ type memoryBundle struct {
 func NewMemory() *Memory {
 	return &Memory{
 		changed: make(chan struct{}),
-		data:    &memoryData{seen: make(map[engine.Key]time.Time), dead: make(map[string]*engine.DeadLetter)},
+		data:    &memoryData{seen: make(map[engine.Key]time.Time), parked: make(map[string]bool), dead: make(map[string]*engine.DeadLetter)},
 	}
 }
 
@@ -223,6 +225,11 @@ func (m *Memory) Park(ctx context.Context, ps []engine.Parked) error {
 	return m.write(ctx, "park", func() error {
 		byDue := make(map[time.Time][]engine.Parked)
 		for _, p := range ps {
+			copied := fmt.Sprint(p.Job.ID, " ", p.Parks, " ", p.Due)
+			if m.data.parked[copied] {
+				continue
+			}
+			m.data.parked[copied] = true
 			p.State = slices.Clone(p.State)
 			byDue[p.Due.UTC()] = append(byDue[p.Due.UTC()], p)
 		}

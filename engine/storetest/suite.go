@@ -42,6 +42,7 @@ func Run(t *testing.T, o Opener) {
 		{"a repeat is marked over a restart, and the same way again", testRepeatRestart},
 		{"parked deliveries come when they are due", testPark},
 		{"a delivery whose time has passed comes at once", testParkPast},
+		{"deliveries that are parked again after an error are there once", testParkAgain},
 		{"parked deliveries outlive a restart until they are acked", testParkRestart},
 		{"a great number is parked", testParkMany},
 		{"a dead letter replaces the one before it", testDeadLetters},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +64,29 @@ func testParkPast(t *testing.T, o Opener) {
 	nextBundles(t, s, 1)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("it came after %v", took)
+	}
+}
+
+func testParkAgain(t *testing.T, o Opener) {
+	s := o.Open(t)
+	due := time.Now()
+	ps := []engine.Parked{parked("a", due), parked("b", due), parked("c", due.Add(time.Second))}
+	must(t, s.Park(ctxFor(t), ps))
+	must(t, s.Park(ctxFor(t), ps))
+	_, bundles := nextBundles(t, s, 2)
+	for _, b := range bundles {
+		b.Ack()
+	}
+	must(t, s.Park(ctxFor(t), ps)) // what came and went does not come again either
+	last := []engine.Parked{parked("d", due)}
+	must(t, s.Park(ctxFor(t), last))
+	all, _ := nextBundles(t, s, 2)
+	var ids []string
+	for _, p := range all {
+		ids = append(ids, p.Job.ID)
+	}
+	if slices.Sort(ids); !slices.Equal(ids, []string{"c", "d"}) {
+		t.Errorf("got %v, want c and d", ids)
 	}
 }
 

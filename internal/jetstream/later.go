@@ -2,6 +2,9 @@ package jetstream
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -62,6 +65,7 @@ func (s *Store) scheduled(due time.Time, records [][]byte) *nats.Msg {
 	now := s.o.Now()
 	m := nats.NewMsg(dueSubject)
 	m.Data = encodeBundle(now, records)
+	m.Header.Set(jetstream.MsgIDHeader, bundleID(records))
 	if due.After(now) {
 		// One subject each: a schedule replaces the one of the same subject.
 		m.Subject = scheduleSubject + nuid.Next()
@@ -71,10 +75,23 @@ func (s *Store) scheduled(due time.Time, records [][]byte) *nats.Msg {
 	return m
 }
 
-// publishAll stores messages whose order does not matter. One that was sent again after its answer was lost may be there twice.
+// bundleID names a bundle by what is in it: within laterDuplicates the server stores no two of one name.
+func bundleID(records [][]byte) string {
+	h := sha256.New()
+	for _, r := range records {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(r))))
+		h.Write(r)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// publishAll stores messages whose order does not matter. One that has no name gets one, so that sending it again within two minutes does
+// nothing.
 func (s *Store) publishAll(ctx context.Context, stream string, msgs []*nats.Msg) error {
 	for _, m := range msgs {
-		m.Header.Set(jetstream.MsgIDHeader, nuid.Next()) // so that sending it again within two minutes does nothing
+		if m.Header.Get(jetstream.MsgIDHeader) == "" {
+			m.Header.Set(jetstream.MsgIDHeader, nuid.Next())
+		}
 	}
 	for len(msgs) > 0 {
 		some := msgs[:min(len(msgs), maxPublishes)]

@@ -201,7 +201,7 @@ func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, 
 	}
 	ss := s.session()
 	// In the order in which a delivery goes, so that what moves on meanwhile is seen at least once: parked, ended, dead.
-	if err := ss.scan(ctx, ss.later, from, func(m *stored) error {
+	if err := ss.scanLive(ctx, ss.later, from, func(m *stored) error {
 		_, ps, err := decodeJSON[engine.Parked](kindParked, m.data)
 		if err != nil {
 			s.damaged(laterStream, m.seq, err)

@@ -53,6 +53,11 @@ func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFr
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", stream.CachedInfo().Config.Name, err)
 	}
+	return s.scanTo(ctx, info, from, f)
+}
+
+// scanTo gives the messages up to the last of the stream as info describes it.
+func (s *session) scanTo(ctx context.Context, info *jetstream.StreamInfo, from scanFrom, f func(*stored) error) error {
 	end, name := info.State.LastSeq, info.Config.Name
 	req := getRequest{Seq: max(from.seq, 1), NextFor: from.subject, Batch: scanBatch, MaxBytes: scanBytes}
 	if req.NextFor == "" {
@@ -84,6 +89,25 @@ func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFr
 		req.StartTime, req.Seq = nil, last+1
 	}
 	return nil
+}
+
+// scanLive is scan up to the newest there is when it ends. So it sees at least one copy of a delivery that moves on meanwhile: the next
+// copy is stored before the one before it goes.
+func (s *session) scanLive(ctx context.Context, stream jetstream.Stream, from scanFrom, f func(*stored) error) error {
+	for {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", stream.CachedInfo().Config.Name, err)
+		}
+		end := info.State.LastSeq
+		if from.since.IsZero() && from.seq > end {
+			return nil
+		}
+		if err := s.scanTo(ctx, info, from, f); err != nil {
+			return err
+		}
+		from = scanFrom{seq: end + 1, subject: from.subject}
+	}
 }
 
 // atEnd tells whether a scan has come to its end, where there was no message: not so where it was asked of a replica that lags.

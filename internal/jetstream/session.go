@@ -216,6 +216,15 @@ func streamDir(o *Options, stream string) string {
 // laterShare is how much of keep.disk parked deliveries may take.
 func laterShare(o *Options) uint64 { return uint64(o.Keep.Disk) / 8 }
 
+// laterDuplicates is for how long parking that gave an error can be tried again: the server remembers the names of bundles for so long,
+// some 150 bytes each.
+func laterDuplicates(o *Options) time.Duration {
+	if o.URL == "" {
+		return 10 * time.Minute // it is started anew when it fails for long, in this process
+	}
+	return time.Hour
+}
+
 // makeAccept makes the streams of the partitions, and opens those of partitions that take no callbacks any more.
 func (s *session) makeAccept(ctx context.Context, o *Options) error {
 	for n := range s.streams {
@@ -265,7 +274,8 @@ func (s *session) makeStreams(ctx context.Context, o *Options) error {
 		{&s.later, jetstream.StreamConfig{
 			// Without a bound, since the server refuses DiscardNew here, and the other would drop what waits: Park keeps to laterShare.
 			Name: laterStream, Subjects: []string{scheduleSubject + "*", dueSubject}, AllowMsgSchedules: true,
-			Retention: jetstream.WorkQueuePolicy, // an ack takes the bundle away
+			Retention:  jetstream.WorkQueuePolicy, // an ack takes the bundle away
+			Duplicates: laterDuplicates(o),
 		}},
 		{&s.outcomes, jetstream.StreamConfig{Name: outcomesStream, Subjects: []string{outcomesSubject + "*"}, MaxBytes: disk / 4}},
 		{&s.dead, jetstream.StreamConfig{
