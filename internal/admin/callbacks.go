@@ -158,6 +158,7 @@ func (q *callbackQuery) fits(c *storedCallback) bool {
 	return !c.At.Before(q.since) && (q.until.IsZero() || c.At.Before(q.until)) && c.has(q.account)
 }
 
+// storedPage gives a page of the journal, newest first and repeats left out: a repeat is one callback with the first.
 func (a *api) storedPage(ctx context.Context, q *callbackQuery) (page []*storedCallback, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, findTime)
 	defer cancel()
@@ -166,31 +167,28 @@ func (a *api) storedPage(ctx context.Context, q *callbackQuery) (page []*storedC
 	if before > 0 {
 		before++ // the rest of the pack that the last page ended in
 	}
+	l := listing{query: q, firsts: make(map[engine.Key][]*listed)}
 	for p, err := range a.Journal.JournalBack(ctx, before) {
 		if err != nil {
 			return nil, "", err
 		}
 		// A pack is stored after its callbacks have come, all of them within seconds.
-		if p.Stored.Before(q.since) {
-			return page, "", nil
+		if !l.full && p.Stored.Before(q.since) {
+			l.full, l.next = true, ""
+		}
+		if l.full && l.sure(p.Stored) || time.Now().After(deadline) {
+			return l.page(), l.next, nil
 		}
 		for i := len(p.Records) - 1; i >= 0; i-- {
-			if q.seq == p.Seq && i >= q.index {
-				continue
+			if q.seq != p.Seq || i < q.index {
+				l.take(p.Seq, i, &p.Records[i])
 			}
-			if c := showStored(&p.Records[i]); q.fits(c) {
-				if len(page) == q.limit {
-					return page, next, nil
-				}
-				page = append(page, c)
-			}
-			next = seqCursor(p.Seq, i)
-		}
-		if time.Now().After(deadline) {
-			return page, next, nil
 		}
 	}
-	return page, "", nil
+	if !l.full {
+		l.next = ""
+	}
+	return l.page(), l.next, nil
 }
 
 // quarantinedPage pages by time, since a packet has no number: seq is the time of the last page's last one, index its place among

@@ -181,6 +181,12 @@ func TestRepeatsOverARestart(t *testing.T) {
 		c := s.Status().Counts
 		return c.Callbacks == 2 && c.Repeats == 2 && c.Deliveries.Done == 2
 	})
+	var listed struct {
+		Callbacks []struct{ Pairs []map[string]string }
+	}
+	if code, text := s.Call("GET", "callbacks", "", &listed); code != 200 || len(listed.Callbacks) != 2 || listed.Callbacks[0].Pairs[0]["To_Account"] != "c" {
+		t.Errorf("%d callbacks are listed: %d %s", len(listed.Callbacks), code, text)
+	}
 	if lines := jsonLines(t, filepath.Join(dir, "seen.jsonl")); len(lines) != 2 {
 		t.Errorf("%d deliveries: %v", len(lines), lines)
 	}
