@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
-	"gopkg.in/yaml.v3"
 
 	"github.com/aftermath-rules/aftermath/internal/config"
 	"github.com/aftermath-rules/aftermath/rules"
@@ -79,41 +76,4 @@ func problemsError(stderr io.Writer, err error) error {
 		return printErr
 	}
 	return &exitError{code: exitFailure}
-}
-
-// tokenHint is how the first token of an app is written on a shell's command line without showing it: by the variable or the file
-// that the configuration takes it from.
-func tokenHint(path string, sdkappid int64) string {
-	const placeholder = "TOKEN"
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return placeholder
-	}
-	var raw struct {
-		Callback struct {
-			Apps []struct {
-				SdkAppid int64    `yaml:"sdkappid"`
-				Tokens   []string `yaml:"tokens"`
-			} `yaml:"apps"`
-		} `yaml:"callback"`
-	}
-	if yaml.Unmarshal(data, &raw) != nil {
-		return placeholder
-	}
-	for _, app := range raw.Callback.Apps {
-		if app.SdkAppid != sdkappid || len(app.Tokens) == 0 {
-			continue
-		}
-		reference, whole := strings.CutSuffix(app.Tokens[0], "}")
-		if name, ok := strings.CutPrefix(reference, "${env:"); whole && ok {
-			return `"$` + name + `"`
-		}
-		if file, ok := strings.CutPrefix(reference, "${file:"); whole && ok {
-			if !filepath.IsAbs(file) {
-				file = filepath.Join(filepath.Dir(path), file)
-			}
-			return `"$(cat '` + strings.ReplaceAll(file, "'", `'\''`) + `')"`
-		}
-	}
-	return placeholder
 }

@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,26 +23,6 @@ func TestLogLinesCannotBeForged(t *testing.T) {
 		}
 		if format == "console" && !strings.Contains(text, `removed by x\u000d\u000aERROR forged\u001b[2J\u2028\u202edesrever`) {
 			t.Errorf("%s: %q", format, text)
-		}
-	}
-}
-
-// The line to try names the token as a shell would find it, and never shows it.
-func TestTokenHint(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "aftermath.yaml")
-	for token, want := range map[string]string{
-		"${env:CHAT_TOKEN}": `"$CHAT_TOKEN"`,
-		"${file:a.token}":   `"$(cat '` + filepath.Join(dir, "a.token") + `')"`,
-		"${file:/run/x}":    `"$(cat '/run/x')"`,
-		"written out":       "TOKEN",
-		"a${env:B}":         "TOKEN",
-	} {
-		if err := os.WriteFile(file, []byte("callback: {apps: [{sdkappid: 7, tokens: ['"+token+"']}]}\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := tokenHint(file, 7); got != want {
-			t.Errorf("%s: got %s, want %s", token, got, want)
 		}
 	}
 }

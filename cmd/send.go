@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/config"
 )
 
 // sendOptions are the flags of send.
@@ -30,6 +31,7 @@ type sendOptions struct {
 	url       string
 	sdkappid  int64
 	token     string
+	config    string
 	query     []string
 	queryFile string
 	timeout   time.Duration
@@ -71,6 +73,7 @@ With --count it is a load generator: it prints how many posts were answered OK, 
 	f.StringVar(&o.url, "url", "", "the callback URL; it may have a path and a query of its own")
 	f.Int64Var(&o.sdkappid, "sdkappid", 0, "the app's number")
 	f.StringVar(&o.token, "token", "", "sign with this token (default: the environment variable AFTERMATH_TOKEN, if it is set)")
+	f.StringVarP(&o.config, "config", "c", "", "sign with the token that this configuration `FILE` has for the app, the first of several")
 	f.StringArrayVar(&o.query, "query", nil, "query parameters, k=v or k=v&k=v, written as they stand in a URL; they replace those of the same name")
 	f.StringVar(&o.queryFile, "query-file", "", "a file that holds query parameters, k=v&k=v")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for an answer (Chat waits 2s)")
@@ -101,6 +104,8 @@ func (o *sendOptions) check() error {
 		return usageErrorf("--timeout %v is not positive", o.timeout)
 	case (o.cert == "") != (o.key == ""):
 		return usageErrorf("--cert and --key are only of use together")
+	case o.config != "" && o.sdkappid == 0:
+		return usageErrorf("-c needs --sdkappid: the app whose token it is")
 	}
 	return nil
 }
@@ -123,10 +128,11 @@ func newPoster(cmd *cobra.Command, o *sendOptions, packet string) (*poster, erro
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	p := &poster{token: o.token, set: map[string]string{}}
-	if !cmd.Flags().Changed("token") {
-		p.token = os.Getenv("AFTERMATH_TOKEN")
+	token, err := o.signWith(cmd)
+	if err != nil {
+		return nil, err
 	}
+	p := &poster{token: token, set: map[string]string{}}
 	base, err := url.Parse(o.url)
 	if err != nil {
 		return nil, usageErrorf("--url: %w", err)
@@ -147,6 +153,30 @@ func newPoster(cmd *cobra.Command, o *sendOptions, packet string) (*poster, erro
 	}
 	p.packet, err = readPacket(cmd, packet)
 	return p, err
+}
+
+// signWith gives the token: the one that is named, or the configuration's, or the environment's; "" for none.
+func (o *sendOptions) signWith(cmd *cobra.Command) (string, error) {
+	switch {
+	case cmd.Flags().Changed("token"):
+		return o.token, nil
+	case o.config == "":
+		return os.Getenv("AFTERMATH_TOKEN"), nil
+	}
+	cfg, err := config.Load(o.config, config.SecretsOf("callback"))
+	if err != nil {
+		return "", problemsError(cmd.ErrOrStderr(), err)
+	}
+	for _, app := range cfg.Callback.Apps {
+		if app.SdkAppid != o.sdkappid {
+			continue
+		}
+		if len(app.Tokens) == 0 {
+			return "", nil
+		}
+		return app.Tokens[0].Reveal(), nil
+	}
+	return "", failuref("%s has no app %d", o.config, o.sdkappid)
 }
 
 // parameters puts together what every post has in its query: the caller's parameters after the defaults that they don't replace.
@@ -203,14 +233,14 @@ func sendable(s string) string {
 
 // newClient makes a client that, like Chat, keeps its connections, follows no redirect, and knows of no proxy.
 func newClient(o *sendOptions) (*http.Client, error) {
-	config := &tls.Config{InsecureSkipVerify: o.insecure} //nolint:gosec // the caller's wish, in so many words
+	conf := &tls.Config{InsecureSkipVerify: o.insecure} //nolint:gosec // the caller's wish, in so many words
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
 		if err != nil {
 			return nil, usageErrorf("--ca: %w", err)
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, usageErrorf("--ca %s holds no certificate", o.ca)
 		}
 	}
@@ -219,13 +249,13 @@ func newClient(o *sendOptions) (*http.Client, error) {
 		if err != nil {
 			return nil, usageErrorf("--cert %s and --key %s: %w", o.cert, o.key, err)
 		}
-		config.Certificates = []tls.Certificate{cert}
+		conf.Certificates = []tls.Certificate{cert}
 	}
 	return &http.Client{
 		Timeout: o.timeout,
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: o.timeout}).DialContext,
-			TLSClientConfig:     config,
+			TLSClientConfig:     conf,
 			MaxIdleConnsPerHost: o.concurrency,
 			DisableCompression:  true,
 		},

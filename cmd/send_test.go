@@ -138,6 +138,37 @@ func TestSendTokenFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestSendTokenOfTheConfiguration(t *testing.T) {
+	e := newChatEndpoint(t, (*httptest.Server).Start, callback.App{SdkAppid: 7, Tokens: []string{"the-token"}}, callback.App{SdkAppid: 8})
+	t.Setenv("AFTERMATH_TOKEN", "another-token")
+	t.Setenv("SEND_TOKEN", "the-token")
+	file := filepath.Join(t.TempDir(), "aftermath.yaml")
+	text := `callback: {apps: [{sdkappid: 7, tokens: ["${env:SEND_TOKEN}", b]}, {sdkappid: 8}]}` + "\nadmin: {token: '${env:NOBODY_SETS_ME}'}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		want string // on stderr
+	}{
+		{"an app with tokens", []string{"--sdkappid", "7", "-c", file}, 0, ""},
+		{"an app without", []string{"--sdkappid", "8", "-c", file}, 0, ""},
+		{"a token that is named", []string{"--sdkappid", "7", "-c", file, "--token", "x"}, 1, "401"},
+		{"an app that it does not have", []string{"--sdkappid", "9", "-c", file}, 1, "has no app 9"},
+		{"no app", []string{"--query", "SdkAppid=7", "-c", file}, 2, "--sdkappid"},
+		{"no file", []string{"--sdkappid", "7", "-c", file + "x"}, 1, "does not exist"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, _, stderr := send(t, sendPacket, append(tt.args, "--url", e.URL+"/chat", "-")...)
+			if code != tt.code || !strings.Contains(stderr, tt.want) || strings.Contains(stderr, "the-token") {
+				t.Errorf("exit %d: %s", code, stderr)
+			}
+		})
+	}
+}
+
 func TestSendNotOK(t *testing.T) {
 	e := newChatEndpoint(t, (*httptest.Server).Start, callback.App{SdkAppid: 7, Tokens: []string{"the-token"}})
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") }))

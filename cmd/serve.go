@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -304,30 +303,6 @@ func (s *service) warn(warnings rules.Problems) {
 		s.log.Warn(w.String())
 	}
 }
-
-// hello says where it listens, what it runs, and how to try it.
-func (s *service) hello(w io.Writer) {
-	app := s.cfg.Callback.Apps[0]
-	url := s.ports.callbackURL()
-	quoted := url
-	if strings.ContainsAny(url, " '\"$&()*;<>?[]\\`{|}~!#") {
-		quoted = "'" + strings.ReplaceAll(url, "'", `'\''`) + "'"
-	}
-	token := ""
-	if len(app.Tokens) > 0 {
-		token = " --token " + tokenHint(s.cfg.Path, app.SdkAppid)
-	}
-	set, note := s.rules.Current(), ""
-	if s.rules.State().LastGood {
-		note = " (the last good one, since what is on disk is broken)"
-	}
-	fmt.Fprintf(w, "callbacks  %s\n", url)
-	fmt.Fprintf(w, "admin      %s\n", s.ports.adminURL())
-	fmt.Fprintf(w, "rules      %s of %s, set %s%s\n", plural(len(set.Rules), "rule"), s.cfg.Rules, set.Hash, note)
-	fmt.Fprintf(w, "try        echo '%s' | aftermath send --url %s --sdkappid %d%s -\n", samplePacket, quoted, app.SdkAppid, token)
-}
-
-const samplePacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"alice","To_Account":"bob"}]}`
 
 func plural(n int, what string) string {
 	if n == 1 {
