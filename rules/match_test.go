@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,26 @@ func TestExplain(t *testing.T) {
 	parts := r.Explain(packet(t, "SdkAppid=1", `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"a","To_Account":"b"}]}`), 0)
 	if len(parts) < 3 || parts[0].Value != false || parts[0].Depth != 0 {
 		t.Errorf("the whole comes first, and is false: %+v", parts)
+	}
+}
+
+// The line break that ends a | block is no part of a condition: 4 KiB of source are 4 KiB however they are written.
+func TestConditionInABlock(t *testing.T) {
+	longest := `From_Account == "` + strings.Repeat("a", 4096-len(`From_Account == ""`)) + `"`
+	for _, source := range []string{longest, longest + " "} {
+		f, err := Parse("r.yaml", []byte("rules:\n  - name: r\n    condition: |\n      "+source+"\n    actions: [{type: note, message: hi}]\n"))
+		must(t, err)
+		set, err := Compile([]*File{f}, Options{Registry: registry(t)})
+		if len(source) > 4096 {
+			if err == nil || !strings.Contains(err.Error(), "r.yaml:4:4103: too long: 4097 bytes, the most is 4096") {
+				t.Errorf("a byte too many: got %v", err)
+			}
+			continue
+		}
+		must(t, err)
+		if r, _ := set.Rule("r"); r.Condition != source {
+			t.Errorf("the condition is %q", r.Condition)
+		}
 	}
 }
 

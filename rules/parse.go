@@ -312,7 +312,7 @@ func (f *File) parseRule(n *yaml.Node) ruleDef {
 	if at := rule.Condition; at == nil {
 		f.dec.Problemf(n, "%s has no condition", def.what())
 	} else if src, ok := f.dec.Text(at); ok && !f.dec.Faulty(at) {
-		def.condition, def.conditionAt, def.style = src, placeOf(at), at.Style
+		def.condition, def.conditionAt, def.style = strings.TrimRight(src, "\n"), placeOf(at), at.Style // a | block ends with a line break
 	}
 	if at := rule.Actions; at == nil {
 		f.dec.Problemf(n, "%s has no actions: it needs at least one", def.what())

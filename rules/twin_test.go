@@ -145,7 +145,7 @@ func (m maker) test(depth int) string {
 	case 14:
 		return "sample(" + m.field() + ", 50)"
 	case 15:
-		return m.text(depth) + " in " + m.of("few", "many", `["a", "ab"]`, `{"a": 1, "bob": 2}`)
+		return m.text(depth) + " in " + m.of("few", "many", `["a", "ab"]`, `["a", 1, "bob"]`)
 	case 16:
 		return m.number(depth) + " in [1, 2, " + m.of("3", `"a"`) + "]"
 	case 17:

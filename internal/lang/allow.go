@@ -89,7 +89,7 @@ func (a *allow) kindOf(n ast.Node) string {
 	case *ast.ArrayNode:
 		return "an array goes only right of in or not in"
 	case *ast.MapNode:
-		return "a map goes only right of in or not in"
+		return "a map is not part of the language; right of in goes a list or an array such as [\"a\", \"b\"]"
 	case *ast.VariableDeclaratorNode:
 		return "let is not part of the language"
 	case *ast.SequenceNode:
@@ -111,6 +111,8 @@ func (a *allow) identifier(n *ast.IdentifierNode) {
 		a.refuse(n, "%s is a function: write %s(…)", n.Value, n.Value)
 	case n.Value == "$env":
 		a.refuse(n, "$env is not part of the language")
+	case n.Value == "null":
+		a.refuse(n, `there is no null: what is absent is ""`)
 	case n.Value == "Rule" || n.Value == "Delivery":
 		if a.template {
 			a.refuse(n, "%s is not a value: write %s", n.Value, fieldsOf(n.Value))
@@ -178,7 +180,7 @@ func (a *allow) matches(n *ast.BinaryNode) {
 	}
 }
 
-// set is the right side of in: a list, an array or map written out, or a template's Rule.Labels.
+// set is the right side of in: a list, an array written out, or a template's Rule.Labels.
 func (a *allow) set(p *ast.Node) {
 	switch n := (*p).(type) {
 	case *ast.IdentifierNode:
@@ -195,13 +197,7 @@ func (a *allow) set(p *ast.Node) {
 			a.node(&n.Nodes[i])
 		}
 	case *ast.MapNode:
-		for _, pair := range n.Pairs {
-			pair := pair.(*ast.PairNode)
-			if _, ok := pair.Key.(*ast.StringNode); !ok {
-				a.refuse(pair.Key, "a key of a map must be a string written out")
-			}
-			a.node(&pair.Value)
-		}
+		a.node(p)
 	case *ast.MemberNode:
 		a.node(p)
 		if id, ok := (*p).(*ast.IdentifierNode); len(a.errs) == 0 && (!ok || id.Value != "Rule.Labels") {

@@ -238,7 +238,7 @@ func calleeOf(n *ast.CallNode) string {
 
 func characters(s string) int { return utf8.RuneCountInString(s) }
 
-// writtenTexts gives the texts right of in: an array or the keys of a map, all written out.
+// writtenTexts gives the texts right of in: an array of texts written out.
 func writtenTexts(n ast.Node) ([]string, bool) {
 	var texts []string
 	switch n := n.(type) {
@@ -254,15 +254,6 @@ func writtenTexts(n ast.Node) ([]string, bool) {
 		for _, e := range n.Nodes {
 			s, ok := e.(*ast.StringNode)
 			if !ok {
-				return nil, false
-			}
-			texts = append(texts, s.Value)
-		}
-	case *ast.MapNode:
-		for _, e := range n.Pairs {
-			pair := e.(*ast.PairNode)
-			s, ok := pair.Key.(*ast.StringNode)
-			if !ok || !written(pair.Value) {
 				return nil, false
 			}
 			texts = append(texts, s.Value)
@@ -290,12 +281,4 @@ func writtenInts(n ast.Node) ([]int, bool) {
 	}
 	slices.Sort(ints)
 	return ints, true
-}
-
-func written(n ast.Node) bool {
-	switch n.(type) {
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return true
-	}
-	return false
 }

@@ -19,7 +19,7 @@
 //	&& || ! and or not           between conditions; the right side is not evaluated where the left decides
 //	+ - * / % ** ^               numbers; / and powers give a float, and + joins strings
 //	x ? a : b                    a and b of one type
-//	x in y, x not in y           y is a list, ["a", "b"] or {"a": 1}
+//	x in y, x not in y           y is a list or ["a", "b"]
 //	contains startsWith endsWith between strings, byte for byte; also with not before
 //	matches                      right of it a constant pattern of Go's regexp: linear time
 //	s[from:to]                   a part of a string, in bytes; bounds outside it are cut off, negative ones count from the end

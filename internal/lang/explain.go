@@ -181,7 +181,7 @@ func (x *explainer) evaluate(n ast.Node, reached bool) outcome {
 		return outcome{index: -1}
 	}
 	switch n.(type) {
-	case *ast.ArrayNode, *ast.MapNode, *ast.PairNode, *ast.IdentifierNode:
+	case *ast.ArrayNode, *ast.IdentifierNode:
 		if !isPart(n) {
 			return outcome{index: -1} // the right side of in, the name of a function: no value of their own
 		}

@@ -49,10 +49,6 @@ func (f *folding) node(p *ast.Node) bool {
 		within = pointers(n.Arguments)
 	case *ast.ArrayNode:
 		within = pointers(n.Nodes)
-	case *ast.MapNode:
-		within = pointers(n.Pairs)
-	case *ast.PairNode:
-		within = []*ast.Node{&n.Value}
 	}
 	constants := make([]bool, len(within))
 	for i, child := range within {

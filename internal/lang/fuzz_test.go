@@ -146,7 +146,7 @@ var seeds = []string{
 	`indexOf(lower(From_Account), "_") == lastIndexOf(upper(To_Account), "B")`,
 	`int("7") + abs(-3) == min(1, 2, 3.5) + max(float(SdkAppid), floor(1.5), ceil(1.5), round(2.5))`,
 	`string(Time) + string(1.5) + string(true) + From_Account[0:3] + To_Account[-2:] == CallbackCommand[:4]`,
-	`0 < PairIndex < PairCount <= 3 && "a" in {"a": 1, b: 2}`,
+	`0 < PairIndex < PairCount <= 3 && "a" in ["a", "b"]`,
 	"From_Account == `back``tick` /* a */ // b",
 	`"\u{1F600}\x41\n" == "é😀"`,
 	`Rule.Name + Delivery.ID`, `Delivery.Attempt`, `Rule.Labels["team"]`,

@@ -17,7 +17,7 @@ func TestHostileConditionsAreRefused(t *testing.T) {
 		{"map", `len(map(1..3, #)) == 3`, "there is no function map"},
 		{"count", `count(["a"], true) == 1`, "there is no function count"},
 		{"sum", `sum([1]) == 1`, "there is no function sum"},
-		{"let", `let x = From_Account; x == x`, "; is not part of the language"},
+		{"let", `let x = From_Account; x == x`, "let is not part of the language"},
 		{"sequence", `true; true`, "; is not part of the language"},
 		{"trailing semicolon", `true;`, "; is not part of the language"},
 		{"if", `if Mutual { true } else { false }`, "if is not part of the language"},
@@ -73,6 +73,7 @@ func TestHostileConditionsAreRefused(t *testing.T) {
 		{"namespace", `::lower("a") == "a"`, ":: is not part of the language"},
 		{"predicate pointer", `# == 1`, "# is not part of the language"},
 		{"coalescing", `(From_Account ?? "a") == "a"`, "?? is not part of the language"},
+		{"coalescing without brackets", `From_Account ?? "a" == "a"`, "?? is not part of the language"},
 		{"optional chaining", `Time?.Hour() == 1`, "?. is not part of the language"},
 		{"nil", `From_Account == nil`, "there is no nil"},
 		{"bytes", `b"a" == b"a"`, "bytes are not part of the language"},
@@ -180,7 +181,7 @@ func TestHostileTemplates(t *testing.T) {
 		{"too long an expression", `{{ "` + strings.Repeat("a", MaxSource) + `" }}`, "too long"},
 		{"deep expression", "{{ " + strings.Repeat("(", 4000) + " }}", "nested too deeply"},
 		{"half a million {", strings.Repeat("{", 60_000), "{{ is not closed"},
-		{"let", `{{ let x = 1; x }}`, "; is not part of the language"},
+		{"let", `{{ let x = 1; x }}`, "let is not part of the language"},
 		{"predicate", `{{ map(1..3, #) }}`, "there is no function map"},
 	}
 	for _, tt := range tests {

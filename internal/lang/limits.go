@@ -70,7 +70,7 @@ func checkTokens(src string, tokens []lexer.Token) *Error {
 	for _, t := range tokens {
 		at := byteOffset(src, t.From)
 		switch {
-		case t.Is(lexer.Operator, ";"), t.Is(lexer.Operator, "::"):
+		case t.Is(lexer.Operator, "let"), t.Is(lexer.Operator, ";"), t.Is(lexer.Operator, "::"):
 			return &Error{at, t.Value + " is not part of the language"}
 		case t.Is(lexer.Operator, "|"):
 			return &Error{at, "pipes are not part of the language; write lower(x) for x | lower(), and || for or"}

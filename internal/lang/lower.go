@@ -54,14 +54,6 @@ func (l *lowering) node(n ast.Node) ast.Node {
 		c := *n
 		c.Nodes = l.nodes(n.Nodes)
 		return &c
-	case *ast.MapNode:
-		c := *n
-		c.Pairs = l.nodes(n.Pairs)
-		return &c
-	case *ast.PairNode:
-		c := *n
-		c.Value = l.node(n.Value)
-		return &c
 	}
 	return n // constants and names, which nothing writes to
 }

@@ -79,8 +79,9 @@ var wordings = []struct {
 	}},
 	{regexp.MustCompile(`^cannot use (.+) as argument \(type (.+)\) to call (\w+) ?$`), argument},
 	{regexp.MustCompile(`^cannot use (.+) as type (.+) in (?:array|map key)$`), func(m []string) string {
-		return fmt.Sprintf("left of in is %s, but right of it are only values of type %s", typeName(m[1]), strings.TrimPrefix(typeName(m[2]), "a "))
+		return fmt.Sprintf("left of in is %s, but right of it there is only %s", typeName(m[1]), typeName(m[2]))
 	}},
+	{regexp.MustCompile(`coalesce expressions`), fixed(`?? is not part of the language: nothing is ever nil, what is absent is ""`)},
 	{regexp.MustCompile(`^(not enough|too many) arguments to call (?:Time\.)?(\w+)`), func(m []string) string {
 		return m[1] + " arguments for " + m[2]
 	}},

@@ -76,7 +76,7 @@ func (m *sourceMap) span(n ast.Node) (from, to int) {
 		return at, m.match[at+1]
 	case *ast.BuiltinNode:
 		return at, m.match[at+1]
-	case *ast.ArrayNode, *ast.MapNode:
+	case *ast.ArrayNode:
 		return at, m.match[at]
 	}
 	return at, at

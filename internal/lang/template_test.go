@@ -53,7 +53,6 @@ func TestTemplate(t *testing.T) {
 		{"doubled backtick", "{{ `a``}}` }}", "a`}}"},
 		{"}} alone", `a }} b`, `a }} b`},
 		{"} and {", `{ a } { {`, `{ a } { {`},
-		{"map closed next to the end", `{{ From_Account in {"vip_1": 1}}}`, `true`},
 		{"ternary", `{{ Mutual ? "both" : "one" }} way`, `both way`},
 		{"many lines", "a\n{{\n  From_Account\n}}\nb", "a\nvip_1\nb"},
 	}
@@ -104,6 +103,7 @@ func TestTemplateErrors(t *testing.T) {
 		{"misspelt field", `{{ Rule.Nmae }}`, "Nmae", "unknown name Rule.Nmae; there is Rule.Name or Rule.Labels"},
 		{"half a name", `{{ Rule }}`, "Rule", "write Rule.Name or Rule.Labels"},
 		{"delivery's field", `{{ Delivery.Id }}`, "Id", "there is Delivery.ID or Delivery.Attempt"},
+		{"map closed next to the end", `{{ From_Account in {"vip_1": 1}}}`, "{\"", "a map is not part of the language"},
 		{"not closed", `a {{ From_Account`, "{{", "{{ is not closed"},
 		{"not closed for a string", `a {{ "b }} c`, `"b`, "a string is opened and not closed"},
 		{"empty", `a {{ }} b`, "{{", "empty {{ }}"},
