@@ -34,6 +34,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{"missing colon", "a: 1\nb\nc: 3\n", 2, ""},
 		{"list item among keys", "a: 1\n- b\n", 2, ""},
 		{"key among list items", "- a\nb: 1\n", 2, ""},
+		{"a pattern in double quotes", "a: 1\nb: \"x matches \\\"\\d\\\"\"\nc: 1\n", 2, "between double quotes a backslash is written \\\\;"},
+		{"a text that begins with {{ and holds a colon", "a: 1\nb: {{ x }}: y\n", 2, "quote the whole value"},
 		{"unknown alias", "a: 1\nb: *nobody\nc: 1\n", 2, "unknown anchor"},
 		{"bad escape", "a: 1\nb: \"\\d\"\nc: 1\n", 2, ""},
 		{"comment within a plain text", "a: x # y\n  z\nb: 1\n", 2, ""},

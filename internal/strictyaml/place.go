@@ -101,8 +101,8 @@ func inQuoted(src string, offset int, unit func(string) (source, value int)) int
 		i += source
 		offset -= value
 	}
-	if i >= len(src) || src[i] == '\n' || src[i] == '\r' {
-		return -1
+	if rest := strings.TrimPrefix(strings.TrimLeft(src[i:], " \t"), `\`); rest == "" || rest[0] == '\n' || rest[0] == '\r' {
+		return -1 // what stands here in the value stands below a line break in the source
 	}
 	return i
 }

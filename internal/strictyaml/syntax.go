@@ -26,9 +26,7 @@ func (d *Document) syntaxProblem(err error) Problem {
 		p.Column = 1
 	}
 	p.Message = "YAML: " + parserMessage.ReplaceAllString(err.Error(), "")
-	if strings.Contains(p.Message, "unknown anchor") {
-		p.Message += "; quote a text that begins with *"
-	} else if hint := syntaxHint(text); hint != "" {
+	if hint := syntaxHint(p.Message, text); hint != "" {
 		p.Message += "; " + hint
 	}
 	return p
@@ -126,8 +124,14 @@ var (
 	keyWithoutSpace = regexp.MustCompile(`^[ \t]*[\w.-]+:[^\s:/]`)
 )
 
-// syntaxHint says what to do about a line that YAML stumbled over, where that can be told from the line alone.
-func syntaxHint(line string) string {
+// syntaxHint says what to do about a line that YAML stumbled over, where that can be told from the parser's message and the line alone.
+func syntaxHint(message, line string) string {
+	switch {
+	case strings.Contains(message, "unknown anchor"):
+		return "quote a text that begins with *"
+	case strings.Contains(message, "unknown escape"):
+		return "between double quotes a backslash is written \\\\; between single quotes, and below `|`, it stands for itself"
+	}
 	if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
 		return "the line is indented by a tab: YAML wants spaces"
 	}
@@ -149,7 +153,7 @@ func syntaxHint(line string) string {
 		}
 		return "the value begins with a quote, and YAML takes it to end with the next one: " + quoteHint
 	case '[', '{', ']', '}', '!', '&', '*', '%', '@', '`', '|', '>', ',':
-		if _, _, err := compose(strings.NewReader(value)); err == nil {
+		if _, _, err := compose(strings.NewReader(value)); err == nil && !strings.HasPrefix(value, "{{") {
 			return "" // it is sound by itself, so that the trouble lies elsewhere, such as in the line's indentation
 		}
 		return "YAML does not take what begins with `" + value[:1] + "` for a text: if it is one, " + quoteHint
