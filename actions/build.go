@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -118,18 +119,52 @@ func (t registered) decode(dec *strictyaml.Decoder, n *yaml.Node, sc *scope) (Op
 	options := decodeOptions(dec, common)
 	config := t.impl.config()
 	dec.Decode(own, config)
-	for _, f := range t.fields {
-		at, present := lookup(own, f.name)
-		switch value := reflect.ValueOf(config).Elem().FieldByIndex(f.index); {
-		case !present && f.tag.Get("required") == "true":
-			dec.Problemf(n, "%s is missing", f.name)
-		case present && f.tag.Get("enum") != "" && value.Kind() == reflect.String:
+	checkFields(dec, own, reflect.ValueOf(config).Elem(), t.fields, "")
+	return options, config
+}
+
+// checkFields holds a mapping, and the structs below it, against their tags: required and enum.
+func checkFields(dec *strictyaml.Decoder, n *yaml.Node, v reflect.Value, fields []configField, path string) {
+	for _, f := range fields {
+		at := valueOf(n, f.name)
+		value, name := v.FieldByIndex(f.index), dotted(path, f.name)
+		switch {
+		case at == nil && f.tag.Get("required") == "true":
+			dec.Problemf(n, "%s is missing", name)
+		case at == nil || dec.Faulty(at):
+		case f.tag.Get("enum") != "" && value.Kind() == reflect.String:
 			if allowed := strings.Split(f.tag.Get("enum"), ","); !slices.Contains(allowed, value.String()) {
-				dec.Problemf(at, "%s must be one of %s", f.name, strings.Join(allowed, ", "))
+				dec.Problemf(at, "%s must be one of %s", name, strings.Join(allowed, ", "))
+			}
+		default:
+			checkBelow(dec, at, value, name)
+		}
+	}
+}
+
+// checkBelow finds the structs in a field's value and calls checkFields for each.
+func checkBelow(dec *strictyaml.Decoder, n *yaml.Node, v reflect.Value, path string) {
+	if reflect.PointerTo(v.Type()).Implements(unmarshalerType) {
+		return // it has decoded itself
+	}
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		checkBelow(dec, n, v.Elem(), path)
+	case v.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
+		if fields, err := fieldsOf(v.Type()); err == nil {
+			checkFields(dec, n, v, fields, path)
+		}
+	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		for i := range min(v.Len(), len(n.Content)) {
+			checkBelow(dec, n.Content[i], v.Index(i), dotted(path, strconv.Itoa(i)))
+		}
+	case v.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
+		for key, value := range strictyaml.Pairs(n) {
+			if entry := v.MapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key())); entry.IsValid() {
+				checkBelow(dec, value, entry, dotted(path, key.Value))
 			}
 		}
 	}
-	return options, config
 }
 
 // divide gives the options' part of the node and the type's own, and reports the keys that are neither.

@@ -39,6 +39,14 @@ type probe struct {
 		Text Text `yaml:"text"`
 		N    int  `yaml:"n"`
 	} `yaml:"nested"`
+	Doors []door           `yaml:"doors"`
+	Gates map[string]*door `yaml:"gates"`
+}
+
+// door is a struct within the configuration, with tags of its own.
+type door struct {
+	Name string `yaml:"name" required:"true"`
+	Side string `yaml:"side" enum:"left,right"`
 }
 
 type probeAction struct {
@@ -160,6 +168,8 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 		{"secret that is not there", "text: see ${env:AFTERMATH_NOT_SET}", "a.yaml:2:11: ${env:AFTERMATH_NOT_SET}"},
 		{"secret that is not there, in a plain string", "plain: see ${env:AFTERMATH_NOT_SET}", "a.yaml:2:12: ${env:AFTERMATH_NOT_SET}"},
 		{"enum", "level: middle", "a.yaml:2:8: level must be one of low, high"},
+		{"enum below", "doors: [{name: a, side: left}, {name: b, side: up}]", "a.yaml:2:48: doors.1.side must be one of left, right"},
+		{"required below", "doors: [{side: left}]\ngates: {north: {}}", "a.yaml:2:9: doors.0.name is missing\na.yaml:3:16: gates.north.name is missing"},
 		{"timeout", "timeout: 0s", "a.yaml:2:10: timeout must be more than 0"},
 		{"concurrency none", "concurrency: 0", "a.yaml:2:14: concurrency must be from 1 to 10000"},
 		{"concurrency too high", "concurrency: 10001", "a.yaml:2:14: concurrency must be from 1 to 10000"},
@@ -198,6 +208,15 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 				t.Fatalf("got\n%s\nwant\n%s", got, c.want)
 			}
 		})
+	}
+}
+
+// What could not be decoded is reported once, and not held against its bounds as well.
+func TestAFaultyOptionIsReportedOnce(t *testing.T) {
+	for _, src := range []string{"retry: {permanent: [teapot]}", "timeout: soon", "retry: {min: soon}"} {
+		if _, problems := build(t, src, Builder{}); len(problems) != 1 {
+			t.Errorf("%s: %v", src, problems)
+		}
 	}
 }
 

@@ -113,6 +113,16 @@ func lookup(n *yaml.Node, path string) (*yaml.Node, bool) {
 	return nil, false
 }
 
+// valueOf gives the value of a mapping's key, nil where the key is absent.
+func valueOf(n *yaml.Node, name string) *yaml.Node {
+	for key, value := range strictyaml.Pairs(n) {
+		if key.Value == name {
+			return value
+		}
+	}
+	return nil
+}
+
 // nodeAt is the node at a dotted path below n, or the nearest one above it that exists.
 func nodeAt(n *yaml.Node, path string) *yaml.Node {
 	for path != "" {

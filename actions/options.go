@@ -50,7 +50,7 @@ func decodeOptions(d *strictyaml.Decoder, n *yaml.Node) Options {
 	o.Retry.widen(n)
 	at := func(path string) *yaml.Node { return nodeAt(n, path) }
 	check := func(ok bool, path, format string, args ...any) {
-		if !ok {
+		if !ok && !d.Faulty(at(path)) {
 			d.Problemf(at(path), "%s", path+" "+fmt.Sprintf(format, args...))
 		}
 	}

@@ -33,6 +33,8 @@ func judge(retry actions.Retry, p *Parked, res actions.Result, err error, now ti
 		return dead("")
 	case res.Code != 0 && slices.Contains(retry.Permanent, res.Code):
 		return dead("code %d is permanent here", res.Code)
+	case retry.MaxAttempts == 1 && p.Attempt == 1:
+		return dead("gave up after 1 attempt")
 	case retry.MaxAttempts > 0 && p.Attempt >= retry.MaxAttempts:
 		return dead("gave up after %d attempts", p.Attempt)
 	}
@@ -43,11 +45,11 @@ func judge(retry actions.Retry, p *Parked, res actions.Result, err error, now ti
 	return verdict{outcome: OutcomeRetry, next: next, why: err.Error()}
 }
 
-// pause is the wait after a failed attempt: what the receiver asked for, spread upwards by an eighth, whatever retry.max says;
-// else min, doubled with each attempt up to max, spread downwards by a half.
+// pause is the wait after a failed attempt: what the receiver asked for, spread upwards by an eighth and at most a minute, whatever
+// retry.max says; else min, doubled with each attempt up to max, spread downwards by a half.
 func pause(retry actions.Retry, attempt int, err error, chance float64) time.Duration {
 	if after, ok := actions.RetryAfterOf(err); ok && after > 0 {
-		return after + time.Duration(chance*float64(after/8))
+		return after + time.Duration(chance*float64(min(after/8, time.Minute)))
 	}
 	wait := retry.Min
 	for range attempt - 1 {
@@ -61,10 +63,10 @@ func pause(retry actions.Retry, attempt int, err error, chance float64) time.Dur
 }
 
 // dueAfter rounds a time up so that deliveries that wait about as long fall due together and can be stored as one: to a power of
-// two times 250 ms, at most a sixteenth of the wait where that is more.
+// two times 250 ms, at most a sixteenth of the wait where that is more, and at most 256 s.
 func dueAfter(now, next time.Time) time.Time {
 	grain := 250 * time.Millisecond
-	for wait := next.Sub(now); 2*grain <= wait/16; {
+	for wait := min(next.Sub(now), 256*16*time.Second); 2*grain <= wait/16; {
 		grain *= 2
 	}
 	if due := next.UTC().Truncate(grain); !due.Before(next) {

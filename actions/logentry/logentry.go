@@ -10,8 +10,10 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -57,7 +59,11 @@ func newAction(c Config, env actions.Env) (actions.Action, error) {
 			refuse("fields."+key, "every line has a field of this name already")
 		}
 	}
-	if c.File != "" && leadsOut(c.File, env.LogFolder) {
+	switch {
+	case c.File == "":
+	case strings.Contains(c.File, "{{"):
+		refuse("file", "takes no template: a file is opened once, for all deliveries")
+	case strings.ContainsFunc(c.File, unicode.IsControl), leadsOut(c.File, env.LogFolder):
 		refuse("file", "must be a path below the first folder of rules_may.files, such as logs/vips.jsonl")
 	}
 	if c.MaxSize <= 0 {

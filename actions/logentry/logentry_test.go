@@ -57,7 +57,7 @@ func TestFileOutsideOfTheFolderIsALoadError(t *testing.T) {
 	folder := t.TempDir()
 	for path, ok := range map[string]bool{
 		"a.jsonl": true, "logs/a.jsonl": true, "logs/../a.jsonl": true, filepath.Join(folder, "a.jsonl"): true,
-		"../a.jsonl": false, ".": false, "/etc/passwd": false, folder: false, folder + "2/a.jsonl": false, filepath.Join(folder, "../a.jsonl"): false,
+		"../a.jsonl": false, ".": false, "/etc/passwd": false, folder: false, folder + "2/a.jsonl": false, "a\x00b": false, "a\nb": false, "{{ From_Account }}.jsonl": false, filepath.Join(folder, "../a.jsonl"): false,
 	} {
 		c := Config{Level: "info", File: path, MaxSize: 1, MaxFiles: 1}
 		if _, err := newAction(c, actions.Env{LogFolder: folder}); (err == nil) != ok {
