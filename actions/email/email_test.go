@@ -8,6 +8,7 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -272,7 +273,10 @@ func TestEncryption(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := startServer(t, tc.server)
-			_, err := m.action(t, base+tc.yaml).Run(within(t, 5*time.Second), delivery())
+			result, err := m.action(t, base+tc.yaml).Run(within(t, 5*time.Second), delivery())
+			if code, _ := strconv.Atoi(tc.want); code != result.Code && tc.want != "" {
+				t.Errorf("the code that retry.permanent is held against is %d", result.Code)
+			}
 			if tc.want == "" {
 				if err != nil {
 					t.Fatal(err)

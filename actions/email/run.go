@@ -51,6 +51,10 @@ func (a *attempt) send(ctx context.Context, recipient string) error {
 	if a.session == nil {
 		s, err := a.server.connect(ctx)
 		if err != nil {
+			var refused *noSession
+			if errors.As(err, &refused) && refused.reply != nil {
+				a.note(refused.reply.Code, clip(refused.reply.Msg))
+			}
 			return err
 		}
 		a.session = s

@@ -52,8 +52,19 @@ func (s *server) connect(ctx context.Context) (*session, error) {
 	if errors.Is(err, netguard.ErrDenied) {
 		return nil, err
 	}
-	return nil, fmt.Errorf("no session with %s: %s", s.host, plain(ctx, err))
+	refused := &noSession{why: fmt.Sprintf("no session with %s: %s", s.host, plain(ctx, err))}
+	errors.As(err, &refused.reply)
+	return nil, refused
 }
+
+// noSession is why there is no session. It is retried whatever the server replied: nobody's mail is refused yet, and a login or a
+// certificate can be mended.
+type noSession struct {
+	why   string
+	reply *textproto.Error // nil where the server did not reply
+}
+
+func (e *noSession) Error() string { return e.why }
 
 func (s *server) newClient(ctx context.Context, connected func(net.Conn)) (*gomail.Client, error) {
 	timeout := sessionTime
