@@ -102,6 +102,8 @@ func newRootCommand(reg *actions.Registry) *cobra.Command {
 		Short: "A rules engine for Tencent Cloud Chat's friend-delete callbacks",
 		Long: `aftermath takes the callbacks that Tencent Cloud Chat sends after a friend is deleted: it checks and stores each one,
 answers in time, matches every pair of accounts against YAML rules, and runs the actions that the rules name.`,
+		Example: `  aftermath serve -c /etc/aftermath/aftermath.yaml
+  aftermath check`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -44,15 +45,23 @@ func (f *deliveryFlags) choose(cmd *cobra.Command, status bool) {
 	flags.StringVar(&f.since, "since", "", "those made since a `TIME` (2026-11-22T08:00:00Z), or so long ago (24h, 7d)")
 }
 
-// filters gives what was chosen, by name.
-func (f *deliveryFlags) filters() map[string]string {
+// filters gives what was chosen, by name; of a status, one of those that the command takes.
+func (f *deliveryFlags) filters(statuses ...string) (map[string]string, error) {
+	if f.status != "" && !slices.Contains(statuses, f.status) {
+		return nil, usageErrorf("--status is %s, not %q", strings.Join(statuses, " or "), f.status)
+	}
+	if f.since != "" {
+		if _, err := sinceWhen(f.since, time.Now()); err != nil {
+			return nil, err
+		}
+	}
 	all := map[string]string{"status": f.status, "rule": f.rule, "action": f.action, "account": f.account, "since": f.since}
 	for name, value := range all {
 		if value == "" {
 			delete(all, name)
 		}
 	}
-	return all
+	return all, nil
 }
 
 func newDeliveriesCommand(reg *actions.Registry) *cobra.Command {
@@ -93,11 +102,15 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 			if limit < 1 {
 				return usageErrorf("--limit takes a number from 1 on, not %d", limit)
 			}
+			filters, err := f.filters(history.Pending, history.Dead, history.Done, history.Discarded)
+			if err != nil {
+				return err
+			}
 			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
 				return err
 			}
-			list, next, err := listDeliveries(cmd.Context(), client, f.filters(), limit)
+			list, next, err := listDeliveries(cmd.Context(), client, filters, limit)
 			if err != nil {
 				return err
 			}
@@ -198,7 +211,10 @@ elsewhere it needs --yes only where nothing but their status chooses them. Where
   aftermath deliveries ` + c.verb + ` --rule vip-lost-a-friend --since 24h
   aftermath deliveries ` + c.verb + ` --all --yes`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			filters := f.filters()
+			filters, err := f.filters(history.Dead)
+			if err != nil {
+				return err
+			}
 			switch {
 			case len(ids) > 0 && (len(filters) > 0 || all):
 				return usageErrorf("%s takes ids or filters, not both", c.verb)

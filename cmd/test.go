@@ -25,7 +25,7 @@ pair by pair, and what their actions would send. Nothing is sent, and no secret 
 tells which rules no test matches.
 
 The rules are read under the configuration of -c, or of ./aftermath.yaml where there is one. Where only test files are named, the
-rules are those of -c, or of the folders that the files lie in.
+rules are those of -c, of ./aftermath.yaml where the files lie among them, or else of the folders that the files lie in.
 
 A test's callback has SdkAppid 1400000000, Time 2026-01-01T00:00:00Z and no other field unless it says so; in what is rendered, the
 ids of delivery and callback are "test" and secrets are "[secret]".`,
@@ -89,7 +89,7 @@ func runTests(ctx context.Context, reg *actions.Registry, path string, roots []s
 		return nil, err
 	}
 	if rulesRoots, ok := besideTests(roots); ok {
-		if path != "" {
+		if path != "" || cfg != nil && !slices.ContainsFunc(rulesRoots, func(dir string) bool { return !isBelow(dir, cfg.Rules) }) {
 			rulesRoots = nil
 		}
 		loader = offlineLoader(reg, cfg, rulesRoots)
@@ -145,6 +145,19 @@ func besideTests(paths []string) (folders []string, ok bool) {
 	return folders, len(paths) > 0
 }
 
+// isBelow tells whether dir is the folder or lies below it.
+func isBelow(dir, folder string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(folder, dir)
+	return err == nil && filepath.IsLocal(rel)
+}
+
 // testReport is what a run of tests came to.
 type testReport struct {
 	roots    []string
@@ -159,7 +172,11 @@ type testReport struct {
 func (r *testReport) take(err error) error {
 	var problems rules.Problems
 	if errors.As(err, &problems) {
-		r.problems = append(r.problems, problems...)
+		for _, p := range problems { // a path that is wrong is so for the tests and for the rules
+			if !slices.Contains(r.problems, p) {
+				r.problems = append(r.problems, p)
+			}
+		}
 		return nil
 	}
 	return err

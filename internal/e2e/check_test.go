@@ -138,6 +138,9 @@ func TestCheckConfigurationAsPath(t *testing.T) {
 
 // Each command has help with an example, and a wrong command line is exit code 2.
 func TestCommandLine(t *testing.T) {
+	if code, out, _ := aftermath(t, t.TempDir(), nil, "--help"); code != 0 || !strings.Contains(out, "Example") {
+		t.Errorf("--help: exit %d\n%s", code, out)
+	}
 	for _, cmd := range []string{"serve", "check", "test", "explain", "backtest", "actions", "send", "schema", "version", "completion"} {
 		code, out, _ := aftermath(t, t.TempDir(), nil, cmd, "--help")
 		if code != 0 || !strings.Contains(out, "Example") || !strings.Contains(out, "aftermath "+cmd) {

@@ -503,6 +503,9 @@ admin: {listen: 127.0.0.1:1, token: "${env:ADMIN_TOKEN}"}
 		{"replay of nothing", []string{"replay", "-c", "aftermath.yaml"}, 2, "--all"},
 		{"ids and filters", []string{"replay", "abc", "--rule", "x"}, 2, "not both"},
 		{"a bad limit", []string{"list", "--limit", "0"}, 2, "--limit"},
+		{"a status that is none", []string{"list", "--status", "dea"}, 2, `--status is pending or dead or done or discarded, not "dea"`},
+		{"only dead letters are replayed", []string{"replay", "--status", "done"}, 2, `--status is dead, not "done"`},
+		{"a time that is none", []string{"list", "--since", "yesterday"}, 2, "--since"},
 		{"an unknown flag", []string{"list", "--stauts", "dead"}, 2, "stauts"},
 		{"show without an id", []string{"show"}, 2, "needs the id"},
 	} {

@@ -89,6 +89,12 @@ func TestRuleTests(t *testing.T) {
 3 rules: 1 matched by a test, 2 by none: both-ways, numbers
 `, out)
 
+	for _, args := range [][]string{{"test", "rules/care/vips_test.yaml"}, {"test", "./rules/care/vips_test.yaml", filepath.Join(dir, "rules/care/vips_test.yaml")}} {
+		if code, out, errs := aftermath(t, dir, nil, args...); code != 0 || !strings.Contains(out, "3 rules: ") {
+			t.Errorf("%v, a test file among the configuration's rules: exit %d, %s%s", args, code, out, errs)
+		}
+	}
+
 	write(t, dir, "rules/wrong_test.yml", `tests:
 
   - name: "wrong \e[31m"
@@ -244,7 +250,7 @@ func TestRuleTestsBadInput(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out, errs := aftermath(t, dir, nil, append([]string{"test"}, tt.args...)...)
-			if code != tt.code || !strings.Contains(out+errs, tt.want) {
+			if code != tt.code || strings.Count(out+errs, tt.want) != 1 {
 				t.Errorf("exit %d\n%s%s", code, out, errs)
 			}
 		})
