@@ -30,6 +30,9 @@ func Literal(s string) Text { return Text{[]part{{text: s}}} }
 // Render gives the text for d. Its error is Permanent.
 func (t Text) Render(d *Delivery) (string, error) { return t.render(d, false) }
 
+// Masked gives the text for d with each secret as [secret]: for what is written for people to read.
+func (t Text) Masked(d *Delivery) (string, error) { return t.render(d, true) }
+
 // Fixed gives the text where it is the same for every delivery.
 func (t Text) Fixed() (string, bool) { return fixed(t.parts) }
 
@@ -51,7 +54,7 @@ func (Text) JSONSchema() map[string]any {
 func (t Text) render(d *Delivery, mask bool) (string, error) { return join(t.parts, d, mask, nil) }
 
 // preview gives the text with its secrets masked.
-func (t Text) preview(d *Delivery) (any, error) { return t.render(d, true) }
+func (t Text) preview(d *Delivery) (any, error) { return t.Masked(d) }
 
 // join renders the parts one after the other. Only values go through escape: the literals around them are the author's.
 func join(parts []part, d *Delivery, mask bool, escape func(string) string) (string, error) {

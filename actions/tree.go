@@ -31,6 +31,9 @@ type branch struct {
 // Render gives the tree for d as maps, slices, strings, numbers, bools. Its error is Permanent.
 func (t Tree) Render(d *Delivery) (any, error) { return t.render(d, false) }
 
+// Masked is Render with each secret as [secret]: for what is written for people to read.
+func (t Tree) Masked(d *Delivery) (any, error) { return t.render(d, true) }
+
 // IsZero tells that the field was absent.
 func (t Tree) IsZero() bool { return t.root == nil }
 
@@ -63,7 +66,7 @@ func (t Tree) render(d *Delivery, mask bool) (any, error) {
 	return t.root.render(d, mask)
 }
 
-func (t Tree) preview(d *Delivery) (any, error) { return t.render(d, true) }
+func (t Tree) preview(d *Delivery) (any, error) { return t.Masked(d) }
 
 func (b *branch) render(d *Delivery, mask bool) (any, error) {
 	switch {

@@ -91,7 +91,7 @@ func leadsOut(path, folder string) bool {
 	return err != nil
 }
 
-// action writes lines. Its file is opened at the first one, so that checking a configuration leaves no trace.
+// action writes lines, in which secrets are masked: they never show in a log. Its file is opened at the first one, so that checking a configuration leaves no trace.
 type action struct {
 	config Config
 	env    actions.Env
@@ -140,14 +140,14 @@ func (a *action) message(d *actions.Delivery) (string, error) {
 	if a.config.Message.IsZero() {
 		return fmt.Sprintf("%s deleted the friend %s", d.Pair.From, d.Pair.To), nil
 	}
-	return a.config.Message.Render(d)
+	return a.config.Message.Masked(d)
 }
 
 func (a *action) fields(d *actions.Delivery) (map[string]any, error) {
 	if a.config.Fields.IsZero() {
 		return nil, nil
 	}
-	tree, err := a.config.Fields.Render(d)
+	tree, err := a.config.Fields.Masked(d)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,9 @@ rules:
         subject: x
         text: "${env:CRM_KEY}"
         retry: {max_attempts: 1}
-      - {type: log, message: dry, dry_run: true, fields: {key: "${env:CRM_KEY}"}}
+      - {type: log, name: dry, message: dry, dry_run: true, fields: {key: "${env:CRM_KEY}"}}
+      - {type: log, name: own, message: "key ${env:CRM_KEY}", fields: {deep: [{key: "${file:../file.secret}"}]}}
+      - {type: log, name: file, file: keys.jsonl, message: "key ${env:CRM_KEY}", fields: {key: "x${env:PATH_KEY}"}}
 `)
 	s := start(t, dir, env...)
 	s.Token = canaries["ADMIN_TOKEN"]
@@ -80,7 +82,7 @@ rules:
 	}
 	eventually(t, "every delivery to end", func() bool {
 		d := s.Status().Counts.Deliveries
-		return d.Created == 4 && d.Pending == 0 && d.Dead == 3
+		return d.Created == 6 && d.Pending == 0 && d.Dead == 3
 	})
 	// A template error that stands beside a secret must not quote it.
 	write(t, dir, "rules/b.yaml", "actions:\n  x: {type: log, message: '${env:CRM_KEY} {{ Nope }}'}\nrules: []\n")
@@ -95,6 +97,10 @@ rules:
 		t.Errorf("exit %d", exit)
 	}
 	shown["stderr at the end"] = []byte(s.Log())
+	shown["keys.jsonl"] = []byte(read(t, dir, "keys.jsonl"))
+	if !bytes.Contains(shown["keys.jsonl"], []byte("key [secret]")) || !strings.Contains(s.Log(), "key [secret]") {
+		t.Errorf("the log actions wrote %s", shown["keys.jsonl"])
+	}
 	must(t, filepath.WalkDir(filepath.Join(dir, "data"), func(file string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			shown[file], err = os.ReadFile(file)
