@@ -17,6 +17,7 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/backtest"
 	"github.com/aftermath-rules/aftermath/internal/config"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
+	"github.com/aftermath-rules/aftermath/rules"
 )
 
 // backtestOptions are the flags of backtest.
@@ -31,9 +32,10 @@ func newBacktestCommand(reg *actions.Registry) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backtest [flags] RULES...",
 		Short: "Run stored callbacks through other rules and say what would change",
-		Long: `backtest takes the callbacks that a running serve has in its journal, or those of a file, runs them through the rules of the
-configuration, as they are on disk, and through RULES (files or folders), and tells rule by rule what the first fire for (before),
-what the second would (now), and examples of each difference. It runs no action and needs no secret but the admin token.
+		Long: `backtest takes the callbacks that a running serve has in its journal, runs them through the rules that run there and through RULES
+(files or folders), and tells rule by rule what the first fire for (before), what the second would (now), and examples of each
+difference. With --packets it takes the callbacks from a file, no serve is needed, and before is what the rules of the configuration
+fire for, as they are on disk. It runs no action and needs no secret but the admin token.
 
 A file of packets has JSON lines {query, packet, at}, which GET /api/v1/callbacks gives with Accept: application/x-ndjson. Packets
 alone and pages of that address do too.
@@ -51,7 +53,7 @@ none. With --fail-on-change any change is exit code 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, reg, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.config, "config", "c", defaultConfig, "the configuration `FILE` whose rules run")
+	f.StringVarP(&o.config, "config", "c", defaultConfig, "the configuration `FILE`: it names serve's admin port and, with --packets, the rules of before")
 	f.StringVar(&o.since, "since", "24h", "how far back to go: a `DURATION` such as 24h or 7d, or a time; with --packets all of them by default")
 	f.StringVar(&o.packets, "packets", "", "take the callbacks from a `FILE` of JSON lines {query, packet, at} (- for standard input)")
 	f.BoolVar(&o.failOnChange, "fail-on-change", false, "exit with 1 where anything would change")
@@ -72,24 +74,26 @@ func (o *backtestOptions) run(cmd *cobra.Command, reg *actions.Registry, roots [
 	if err != nil {
 		return problemsError(cmd.ErrOrStderr(), err)
 	}
-	before, err := loadRules(cmd.Context(), offlineLoader(reg, cfg, nil), cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
 	now, err := loadRules(cmd.Context(), offlineLoader(reg, cfg, roots), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	b := &backtester{run: backtest.New(before, now), since: since, now: time.Now(), warn: cmd.ErrOrStderr(), step: spinner(cmd.ErrOrStderr())}
+	b := &backtester{since: since, now: time.Now(), warn: cmd.ErrOrStderr(), step: spinner(cmd.ErrOrStderr())}
+	if o.packets != "" {
+		before, err := loadRules(cmd.Context(), offlineLoader(reg, cfg, nil), cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		b.run, b.before = backtest.New(before, now), backtestSide{Paths: []string{cfg.Rules}, RuleSet: before.Hash, Rules: len(before.Rules)}
+	}
 	start := time.Now()
-	if err := o.feed(cmd, b, before.Hash); err != nil {
+	if err := o.feed(cmd, b, now); err != nil {
 		return err
 	}
 	b.step(-1)
 	b.took = time.Since(start)
 	report := b.report()
-	report.Before = backtestSide{[]string{cfg.Rules}, before.Hash, len(before.Rules)}
-	report.Now = backtestSide{roots, now.Hash, len(now.Rules)}
+	report.Now = backtestSide{Paths: roots, RuleSet: now.Hash, Rules: len(now.Rules)}
 	if o.json {
 		err = writeJSON(cmd.OutOrStdout(), report)
 	} else {
@@ -114,7 +118,7 @@ func sinceWhen(s string, now time.Time) (time.Time, error) {
 }
 
 // feed runs all callbacks of the source.
-func (o *backtestOptions) feed(cmd *cobra.Command, b *backtester, running string) error {
+func (o *backtestOptions) feed(cmd *cobra.Command, b *backtester, now *rules.RuleSet) error {
 	if o.packets != "" {
 		return b.fromFile(cmd.Context(), cmd.InOrStdin(), o.packets)
 	}
@@ -123,7 +127,7 @@ func (o *backtestOptions) feed(cmd *cobra.Command, b *backtester, running string
 		return err
 	}
 	defer client.Close()
-	err = b.fromJournal(cmd.Context(), client, running)
+	err = b.fromJournal(cmd.Context(), client, now)
 	if err != nil && !errors.As(err, new(*exitError)) && !errors.Is(err, context.Canceled) {
 		return &exitError{code: exitFailure, err: err}
 	}
@@ -144,17 +148,21 @@ type backtestReport struct {
 
 // backtestSide is one of the two rule sets that are compared.
 type backtestSide struct {
-	Paths   []string `json:"paths"`
+	Running bool     `json:"running,omitempty"` // it is what serve runs
+	Paths   []string `json:"paths,omitempty"`   // where it was loaded from
 	RuleSet string   `json:"rule_set"`
 	Rules   int      `json:"rules"`
 }
 
 func (s *backtestSide) String() string {
+	if s.Running {
+		return fmt.Sprintf("%s that serve runs, set %s", plural(s.Rules, "rule"), visible(s.RuleSet))
+	}
 	return fmt.Sprintf("%s of %s, set %s", plural(s.Rules, "rule"), visible(strings.Join(s.Paths, ", ")), s.RuleSet)
 }
 
 func (b *backtester) report() *backtestReport {
-	r := &backtestReport{Callbacks: b.run.Callbacks, Pairs: b.run.Pairs, Skipped: b.skipped, TookMS: b.took.Milliseconds(), Rules: b.run.Rules()}
+	r := &backtestReport{Before: b.before, Callbacks: b.run.Callbacks, Pairs: b.run.Pairs, Skipped: b.skipped, TookMS: b.took.Milliseconds(), Rules: b.run.Rules()}
 	for i := range r.Rules {
 		if r.Rules[i].Changed() {
 			r.Changed++

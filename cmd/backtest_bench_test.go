@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,7 +24,8 @@ import (
 // runs in the same process and counts as well. Run it with -cpu 1.
 func BenchmarkBacktest(b *testing.B) {
 	const callbacks = 20_000
-	before, now := manyRules(b, `OptPlatform != "RESTAPI"`), manyRules(b, `OptPlatform != "Web"`)
+	running := manyRules(`OptPlatform != "RESTAPI"`)
+	before, now := loaded(b, running), loaded(b, manyRules(`OptPlatform != "Web"`))
 	measure := func(feed func(*backtester) error) func(*testing.B) {
 		return func(b *testing.B) {
 			var pairs uint64
@@ -60,13 +60,14 @@ func BenchmarkBacktest(b *testing.B) {
 	if err := l.Close(); err != nil {
 		b.Fatal(err)
 	}
-	fill(b, startServe(b, idleRules(1), "admin: {listen: '"+admin+"'}\n"), callbacks)
+	shadows := bytes.ReplaceAll(running, []byte("actions: [note]"), []byte("actions: [note], shadow: true")) // they match, and deliver nothing
+	fill(b, startServe(b, shadows, "admin: {listen: '"+admin+"'}\n"), callbacks)
 	client, err := adminclient.New("http://"+admin, "")
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	b.Run("journal", measure(func(bt *backtester) error { return bt.fromJournal(b.Context(), client, "") }))
+	b.Run("journal", measure(func(bt *backtester) error { return bt.fromJournal(b.Context(), client, now) }))
 }
 
 // cpuTime is what the process has used of all cores: a busy machine does not lengthen it.
@@ -80,20 +81,24 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // manyRules are 1,000 rules of several kinds, each with one condition more.
-func manyRules(b *testing.B, more string) *rules.RuleSet {
-	b.Helper()
-	var text strings.Builder
+func manyRules(more string) []byte {
+	var text bytes.Buffer
 	text.WriteString("actions: {note: {type: log, message: x}}\nrules:\n")
 	for i := range 1000 {
 		condition := []string{`From_Account == "u%[1]d"`, `To_Account in ["u%[1]d", "v%[1]d"]`, `From_Account startsWith "u%[1]d"`, `To_Account contains "x%[1]d"`}[i%4]
 		fmt.Fprintf(&text, "  - {name: r%[1]d, condition: '"+condition+" && %[2]s', actions: [note]}\n", i, more)
 	}
+	return text.Bytes()
+}
+
+func loaded(b *testing.B, text []byte) *rules.RuleSet {
+	b.Helper()
 	reg, err := newRegistry(nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	file := filepath.Join(b.TempDir(), "rules.yaml")
-	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		b.Fatal(err)
 	}
 	set, err := offlineLoader(reg, nil, []string{file}).Load(b.Context(), nil)

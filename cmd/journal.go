@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,11 +18,13 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/backtest"
 	"github.com/aftermath-rules/aftermath/internal/explain"
+	"github.com/aftermath-rules/aftermath/rules"
 )
 
 // backtester feeds a backtest from a journal or a file.
 type backtester struct {
 	run     *backtest.Run
+	before  backtestSide
 	since   time.Time
 	now     time.Time // when what has no time arrives
 	skipped uint64    // stored packets that are no friend-delete packets
@@ -30,41 +33,42 @@ type backtester struct {
 	step    func(pairs int)
 }
 
-// add runs one stored callback.
-func (b *backtester) add(s *storedCallback) {
+// add runs one stored callback. Of the journal, decided is what serve makes of it.
+func (b *backtester) add(s *storedCallback, decided []backtest.Decided) {
 	if s.At.Before(b.since) {
 		return
 	}
 	cb, err := s.parse()
-	if err != nil {
+	switch {
+	case err != nil:
 		b.skipped++
 		return
+	case b.before.Running:
+		b.run.AddDecided(cb, s.ID, decided)
+	default:
+		b.run.Add(cb, s.ID)
 	}
-	b.run.Add(cb, s.ID)
 	b.step(len(cb.Pairs))
 }
 
-// fromJournal reads the callbacks that a serve keeps, oldest first, without repeats.
-func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client, disk string) error {
-	var status struct {
-		Rules struct {
-			Running struct {
-				Hash string `json:"hash"`
-			} `json:"running"`
-		} `json:"rules"`
-	}
-	if err := client.Get(ctx, "status", nil, &status); err != nil {
-		return err
-	}
-	if running := status.Rules.Running.Hash; running != "" && running != disk {
-		fmt.Fprintf(b.warn, "note: serve runs the rule set %s; what the configuration has on disk, %s, counts as before\n", visible(running), disk)
-	}
-	lines, err := client.Lines(ctx, "callbacks", url.Values{"since": {b.since.UTC().Format(time.RFC3339Nano)}})
+// fromJournal compares what a serve's running rules make of the callbacks that it keeps, oldest first and without repeats, with what
+// now would.
+func (b *backtester) fromJournal(ctx context.Context, client *adminclient.Client, now *rules.RuleSet) error {
+	lines, err := client.Lines(ctx, "callbacks", url.Values{"since": {b.since.UTC().Format(time.RFC3339Nano)}, "matches": {"true"}})
 	if err != nil {
 		return err
 	}
 	defer lines.Close()
 	in := newStoredReader(lines)
+	var first struct {
+		RuleSet string           `json:"rule_set"`
+		Rules   []backtest.Known `json:"rules"`
+	}
+	if err := json.UnmarshalDecode(in.dec, &first); err != nil || first.RuleSet == "" {
+		return client.Stranger(cmp.Or(err, errors.New("it does not say which rules run")))
+	}
+	b.run = backtest.NewDecided(first.Rules, now)
+	b.before = backtestSide{Running: true, RuleSet: first.RuleSet, Rules: len(first.Rules)}
 	if err := b.readAll(ctx, in); err != nil {
 		return fmt.Errorf("the admin port ended before it was through: try again: %w", err)
 	}
@@ -131,6 +135,8 @@ type storedValue struct {
 	Packet jsontext.Value `json:"packet"`
 	Error  string         `json:"error"`
 
+	Matches []backtest.Decided `json:"matches"` // what the running rules make of it, where serve was asked
+
 	CallbackCommand jsontext.Value `json:"CallbackCommand"`
 	PairList        jsontext.Value `json:"PairList"`
 
@@ -173,7 +179,7 @@ func (b *backtester) value(v *storedValue) error {
 			return &formError{fmt.Sprintf("at: %q is no time such as 2026-11-22T08:00:00Z", v.At)}
 		}
 	}
-	b.add(&s)
+	b.add(&s, v.Matches)
 	return nil
 }
 
@@ -199,7 +205,7 @@ func (s *storedReader) next(v *storedValue) error {
 			return err
 		}
 	}
-	*v = storedValue{Packet: v.Packet[:0], CallbackCommand: v.CallbackCommand[:0], PairList: v.PairList[:0]}
+	*v = storedValue{Packet: v.Packet[:0], CallbackCommand: v.CallbackCommand[:0], PairList: v.PairList[:0], Matches: v.Matches[:0]}
 	err := json.UnmarshalDecode(s.dec, v)
 	var wrong *json.SemanticError
 	if errors.As(err, &wrong) {

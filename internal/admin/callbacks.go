@@ -112,7 +112,7 @@ func (c *storedCallback) has(account string) bool {
 }
 
 func (a *api) callbacks(w http.ResponseWriter, r *http.Request) {
-	p := paramsOf(r, "status", "account", "since", "until", "cursor", "limit")
+	p := paramsOf(r, "status", "account", "since", "until", "cursor", "limit", "matches")
 	q := &callbackQuery{account: p.text("account"), since: p.time("since"), until: p.time("until"), limit: p.limit()}
 	q.seq, q.index = p.numbers("cursor")
 	list := a.storedPage
@@ -126,12 +126,16 @@ func (a *api) callbacks(w http.ResponseWriter, r *http.Request) {
 	if wantsLines(r) && (p.text("status") == quarantined || p.text("cursor")+p.text("limit") != "") {
 		p.fail("as JSON lines all stored callbacks come at once: leave out status, cursor and limit")
 	}
+	matches := p.flag("matches")
+	if matches && !wantsLines(r) {
+		p.fail("matches are told in JSON lines only: ask with Accept: %s", jsonLines)
+	}
 	if p.err != nil {
 		Error(w, http.StatusBadRequest, p.err.Error())
 		return
 	}
 	if wantsLines(r) {
-		a.export(w, r, q)
+		a.export(w, r, q, matches)
 		return
 	}
 	page, next, err := list(r.Context(), q)

@@ -63,6 +63,14 @@ func (p *params) time(name string) time.Time {
 	return t
 }
 
+func (p *params) flag(name string) bool {
+	text := p.text(name)
+	if text != "" && text != "true" && text != "false" {
+		p.fail("%s is true or false, not %.40q", name, text)
+	}
+	return text == "true"
+}
+
 func (p *params) limit() int {
 	text := p.text("limit")
 	if text == "" {

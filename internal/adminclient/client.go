@@ -90,7 +90,7 @@ func (c *Client) PostLong(ctx context.Context, path string, body any, progress f
 			Error    string          `json:"error"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return nil, c.stranger(err)
+			return nil, c.Stranger(err)
 		}
 		switch {
 		case line.Error != "":
@@ -120,7 +120,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return c.unreachable(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return c.stranger(err)
+		return c.Stranger(err)
 	}
 	return nil
 }
@@ -165,8 +165,8 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil, c.refused(res.StatusCode, text)
 }
 
-// stranger says that an answer is none of aftermath's.
-func (c *Client) stranger(err error) error {
+// Stranger says that an answer is none of aftermath's, or of another version.
+func (c *Client) Stranger(err error) error {
 	return fmt.Errorf("%s is no admin port of aftermath: its answer is not what it should be: %w", c.base, err)
 }
 

@@ -73,10 +73,11 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The counts are those that comparing each pair's matches as sets of names gives.
+// The counts are those that comparing each pair's matches as sets of names gives, and the same where another process tells what the first
+// set makes of each callback.
 func TestRunAgreesWithSets(t *testing.T) {
 	a, b := rulestest.Compile(t, before), rulestest.Compile(t, now)
-	r := New(a, b)
+	r, told := New(a, b), NewDecided(KnownOf(a), b)
 	counts := map[string][2]uint64{} // gained and lost
 	rng := rand.New(rand.NewPCG(1, 2))
 	names := []string{"a", "b", "c", "7", "x"}
@@ -87,6 +88,7 @@ func TestRunAgreesWithSets(t *testing.T) {
 		}
 		cb := packet(pairs...)
 		r.Add(cb, "")
+		told.AddDecided(cb, "", AppendDecided(nil, a, cb))
 		for i := range pairs {
 			was, is := firing(a, cb, i), firing(b, cb, i)
 			for name := range is {
@@ -100,6 +102,9 @@ func TestRunAgreesWithSets(t *testing.T) {
 				}
 			}
 		}
+	}
+	if diff := cmp.Diff(r.Rules(), told.Rules()); diff != "" || r.Pairs != told.Pairs || r.Callbacks != told.Callbacks {
+		t.Errorf("told by another process (-here +told):\n%s", diff)
 	}
 	for _, rule := range r.Rules() {
 		if got := [2]uint64{rule.Gained, rule.Lost}; got != counts[rule.Rule] {

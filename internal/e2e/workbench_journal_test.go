@@ -24,6 +24,17 @@ func TestJournal(t *testing.T) {
 	if code != 0 || errs != "" || !strings.Contains(out, "3 callbacks, 3 pairs: 2 rules would change") || !strings.Contains(out, `lost    alice -> e\x1b[2J`) {
 		t.Errorf("backtest: exit %d\n%s%s", code, out, errs)
 	}
+	// Before is what runs, whatever became of the files.
+	good := strings.Replace(vipRules, "> 5", "> 7", 1)
+	write(t, dir, "rules/vips.yaml", strings.Replace(vipRules, "Mutual", "Mutal", 1))
+	eventually(t, "the broken rules to be seen", func() bool { return !s.Status().Rules.Disk.OK })
+	write(t, dir, "other/vips.yaml", good)
+	code, out, errs = aftermath(t, dir, nil, "backtest", "--admin", s.Admin, "other")
+	if code != 0 || errs != "" || !strings.HasPrefix(out, "before  4 rules that serve runs, set "+s.Status().Rules.Running.Hash+"\n") || !strings.Contains(out, "3 callbacks, 3 pairs: 1 rule would change") {
+		t.Errorf("backtest beside broken rules: exit %d\n%s%s", code, out, errs)
+	}
+	write(t, dir, "rules/vips.yaml", vipRules)
+	write(t, dir, "other/vips.yaml", other)
 	// Its lines, oldest first and without repeats, are a file for backtest.
 	const query = "SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&RequestId=once"
 	for range 2 {
@@ -69,6 +80,15 @@ func TestJournal(t *testing.T) {
 	}
 	if got := lines("?limit=1"); !strings.HasPrefix(got, "400 ") {
 		t.Errorf("a limit: %s", got)
+	}
+	if got := lines("?account=9&matches=true"); !strings.Contains(got, `"rules":[{"rule":"vip-lost-a-friend","actions":["crm","vip-lost-a-friend/log"]}`) || !strings.Contains(got, `,"matches":[{"pair":0,"rule":"numbers"}]}`) {
+		t.Errorf("with matches: %s", got)
+	}
+	if got := lines("?account=alice&matches=true"); !strings.Contains(got, `,"matches":[{"pair":0,"rule":"vip-lost-a-friend"},{"pair":0,"rule":"numbers","failed":true}]}`) {
+		t.Errorf("with matches, one of which failed: %s", got)
+	}
+	if code, body := s.Request("GET", "/api/v1/callbacks?matches=true"); code != 400 || !strings.Contains(string(body), "ask with Accept: application/x-ndjson") {
+		t.Errorf("matches of a page: %d %s", code, body)
 	}
 	code, out, errs = aftermath(t, dir, nil, "backtest", "--packets", "journal.jsonl", "other")
 	if code != 0 || !strings.Contains(out, "5 callbacks, 5 pairs") {
