@@ -38,16 +38,20 @@ func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 	if cfg.NATS.URL != "" {
 		o.URL, o.Replicas, o.Partitions, o.Credentials = cfg.NATS.URL, cfg.NATS.Replicas, cfg.NATS.Partitions, cfg.NATS.Credentials.Reveal()
 	}
-	if o.URL == "" || !cfg.NATS.Spool {
+	if o.URL == "" {
 		return jetstream.Open(ctx, o)
 	}
-	s, err := spool.Open(ctx, spool.Options{
-		Cluster: o, Dir: filepath.Join(cfg.Data, spoolFolder), Disk: int64(cfg.Keep.Disk) / 4, Logger: log,
-	})
+	so := spool.Options{Cluster: o, Logger: log}
+	if cfg.NATS.Spool {
+		so.Dir, so.Disk = filepath.Join(cfg.Data, spoolFolder), int64(cfg.Keep.Disk)/4
+	}
+	s, err := spool.Open(ctx, so)
 	if err != nil {
 		return nil, err
 	}
-	watchSpool(metrics, s.Status)
+	if cfg.NATS.Spool {
+		watchSpool(metrics, s.Status)
+	}
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,19 @@ func TestExistingNATS(t *testing.T) {
 	if d := s.Status().Counts.Deliveries; d.Done < 2 {
 		t.Errorf("after a restart: %+v", d)
 	}
+
+	s.Stop()
+	c.Servers[0].Kill()
+	s = start(t, dir) // it waits 10 s for the cluster, and goes on without
+	if code, body := s.Request("GET", "/readyz"); code != 503 || !strings.Contains(string(body), "the cluster is not there yet") {
+		t.Errorf("readyz of a node that started without the cluster: %d %s", code, body)
+	}
+	c.Heal()
+	eventually(t, "readyz to be 200", func() bool {
+		code, _ := s.Request("GET", "/readyz")
+		return code == 200
+	})
+	s.Deliver("e", "f")
 }
 
 // spoolStatus is the part of status and readyz that says what a node keeps alone.

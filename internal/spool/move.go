@@ -110,7 +110,7 @@ func (s *Store) awaitCluster(ctx context.Context, first chan<- error) bool {
 		s.held.because(err)
 		if isFinal(err) && err.Error() != said && ctx.Err() == nil {
 			said = err.Error()
-			s.log.Error("the cluster cannot be used: callbacks are kept, and nothing else is done", zap.Error(err))
+			s.log.Error("the cluster cannot be used: nothing is done but keeping callbacks where there is a spool", zap.Error(err))
 		}
 		if !sleep(ctx, againAfter) {
 			return false

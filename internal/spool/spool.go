@@ -22,7 +22,8 @@ import (
 // Options say where the cluster is, and where the spool.
 type Options struct {
 	Cluster jetstream.Options
-	// Dir is the folder of the spool. It is made, mode 0700.
+	// Dir is the folder of the spool. It is made, mode 0700. Without one there is no spool: the store waits for the cluster all the same, and
+	// takes nothing meanwhile.
 	Dir string
 	// Disk is how many bytes the spool may take, 32 MiB at least.
 	Disk int64
@@ -44,8 +45,8 @@ const (
 type Store struct {
 	o    Options
 	log  *zap.Logger
-	own  *jetstream.Store
-	name string // of this spool, which no other has
+	own  *jetstream.Store // nil without a spool
+	name string           // of this spool, which no other has
 
 	cluster atomic.Pointer[jetstream.Store]
 	opened  chan struct{} // closed once there is a cluster
@@ -62,8 +63,8 @@ type Store struct {
 
 var _ engine.Store = (*Store)(nil)
 
-// Open opens the spool and the cluster. Where the cluster can't be reached within the wait, the store takes callbacks into its spool
-// and goes on trying. ctx bounds the opening alone. The caller closes the store.
+// Open opens the spool and the cluster. Where the cluster can't be opened within the wait, the store takes callbacks into its spool, if it
+// has one, and goes on trying. ctx bounds the opening alone. The caller closes the store.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -73,6 +74,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, log: o.Logger, opened: make(chan struct{}), closed: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	if o.Dir == "" {
+		if err := s.start(ctx, nil); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	s.o.Cluster.Spool = (*keeper)(s)
 	var err error
@@ -84,26 +91,33 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	if err := s.start(ctx); err != nil {
+	var sent []sentPack
+	if s.name, err = nameOf(s.o.Dir); err == nil {
+		sent, err = s.recall(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("spool: %w", err)
+	} else {
+		err = s.start(ctx, sent)
+	}
+	if err != nil {
 		s.own.Close(ctx)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context) error {
-	var err error
-	if s.name, err = nameOf(s.o.Dir); err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	sent, err := s.recall(ctx)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
+// start begins to open the cluster, and waits for it for a while.
+func (s *Store) start(ctx context.Context, sent []sentPack) error {
 	s.work, s.cancel = context.WithCancel(context.Background())
 	first := make(chan error, 1)
-	s.running.Go(func() { s.move(s.work, sent, first) })
-	s.running.Go(func() { s.acknowledge(s.work) })
+	if s.own == nil {
+		s.running.Go(func() { s.awaitCluster(s.work, first) })
+	} else {
+		s.running.Go(func() { s.move(s.work, sent, first) })
+		s.running.Go(func() { s.acknowledge(s.work) })
+	}
+	var err error
 	wait := time.NewTimer(s.o.Wait)
 	defer wait.Stop()
 	select {
@@ -120,8 +134,11 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	if err != nil {
 		s.held.begin(err)
-		s.log.Warn("the cluster cannot be reached: this node starts without it, and keeps callbacks until it is there; matching and "+
-			"deliveries wait", zap.Error(err))
+		what := "and keeps callbacks until it is there; matching and deliveries wait"
+		if s.own == nil {
+			what = "and takes no callbacks until it is there"
+		}
+		s.log.Warn("the cluster cannot be reached: this node starts without it, "+what, zap.Error(err))
 	}
 	return nil
 }
@@ -132,7 +149,11 @@ func (s *Store) openCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.resume(c)
+	if s.own == nil {
+		s.held.end()
+	} else {
+		s.resume(c)
+	}
 	s.cluster.Store(c)
 	close(s.opened)
 	return nil
@@ -164,6 +185,13 @@ func nameOf(dir string) (string, error) {
 func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	if err := s.isOpen(ctx); err != nil {
 		return err
+	}
+	if s.own == nil {
+		c, err := s.at(ctx)
+		if err != nil {
+			return fmt.Errorf("callback not stored: %w", err)
+		}
+		return c.Accept(ctx, r)
 	}
 	for {
 		c, why := s.cluster.Load(), s.held.reason()
@@ -257,6 +285,9 @@ func (s *Store) Close(ctx context.Context) error {
 	s.cancel()
 	s.running.Wait()
 	err := s.closeCluster(ctx) // what it does not take any more goes to the spool
+	if s.own == nil {
+		return err
+	}
 	return errors.Join(err, s.own.Close(ctx))
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -228,4 +229,39 @@ func TestStartWithoutCluster(t *testing.T) {
 	s := open(t, o)
 	accept(t, s, 30, 40)
 	wantOnce(t, s, 40)
+}
+
+// Without a spool a node waits for its cluster too: it says why, takes nothing, and begins when the cluster is there.
+func TestNoSpoolWaitsForTheCluster(t *testing.T) {
+	c := newCluster(t)
+	o := c.options(t.TempDir())
+	o.Dir, o.Wait = "", 10*time.Millisecond
+	s := open(t, o)
+	if st := s.Status(); st.OK || st.Error == "" || st.Spool != nil {
+		t.Errorf("without the cluster: %+v", st)
+	}
+	if err := s.Accept(ctxFor(t, 100*time.Millisecond), storetest.NewRecord("early")); err == nil {
+		t.Error("a callback is taken that nobody stores")
+	}
+	c.start()
+	must(t, s.Accept(ctxFor(t, 20*time.Second), storetest.NewRecord("late")))
+	eventually(t, "the store says that it is well", func() bool { return s.Status().OK })
+	p, err := s.NextPack(ctxFor(t, 20*time.Second))
+	must(t, err)
+	if len(p.Records) != 1 {
+		t.Errorf("%d records, want the one that was answered OK", len(p.Records))
+	}
+	p.Ack()
+}
+
+// Where the cluster is there and cannot place the streams yet, as while its other servers start, it is the same.
+func TestNoSpoolWaitsForStreamsToBePlaced(t *testing.T) {
+	c := newCluster(t).start()
+	o := c.options(t.TempDir())
+	o.Dir, o.Cluster.Replicas = "", 3
+	o.Wait = 20 * time.Second // it is told sooner that this can't be
+	s := open(t, o)
+	if st := s.Status(); st.OK || !strings.Contains(st.Error, "replicas") {
+		t.Errorf("where three replicas cannot be placed: %+v", st)
+	}
 }

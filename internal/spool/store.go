@@ -182,6 +182,12 @@ func (s *Store) Status() engine.StoreStatus {
 	if c := s.cluster.Load(); c != nil {
 		st = c.Status()
 	}
+	if s.own == nil {
+		if why := s.held.reason(); s.cluster.Load() == nil && why != nil {
+			st.Error = fmt.Sprintf("%s: %s", st.Error, why)
+		}
+		return st
+	}
 	own := s.own.Status()
 	st.Spool = s.held.status()
 	st.Callbacks += st.Spool.Callbacks
