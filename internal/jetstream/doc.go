@@ -18,7 +18,7 @@
 //	 0      4      magic "AMPK"
 //	 4      1      version, 1
 //	 5      1      kind: 1 callbacks, 2 events, 3 parked deliveries, 4 dead letter, 5 quarantined packet
-//	 6      2      flags; 1 in a bundle whose records are compressed with S2, else 0
+//	 6      2      flags; 1 where the records are compressed with S2 (of the kinds 2 and 3), else 0
 //	 8      4      count of records
 //	12      4      length of all that follows the head, in bytes
 //	16      8      ordinal: how many records of this kind the node stored before, over restarts (0 for the kinds 3 to 5)
@@ -36,7 +36,7 @@
 //	37             the query, then the body to the end
 //
 // The others are the JSON of the structs of package engine: Event (and, last in its pack, {"totals": Totals}), Parked,
-// DeadLetter, Quarantined. To fields of these, later releases may add; what is there keeps its name and meaning.
+// DeadLetter, Quarantined; what was sent and received stands in an Event as sent_text and received_text where it is text. To fields of these, later releases may add; what is there keeps its name and meaning.
 //
 // # What survives
 //

@@ -11,12 +11,6 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
-// outcome is a record of the outcomes stream: an event or, last in its pack, the totals.
-type outcome struct {
-	engine.Event
-	Totals *engine.Totals `json:"totals,omitempty"`
-}
-
 // Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
 // that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals.
 func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
@@ -31,22 +25,23 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 			return 0, err
 		}
 	}
-	var records [][]byte
-	size, whole := len(after), true
+	d, whole := newDraft(s.outcomesBuf), true
+	defer func() { s.outcomesBuf = kept(d.b) }()
 	for i := range events {
-		r, err := encodeJSON(&events[i])
-		if err != nil {
+		before := *d
+		if size := d.addEvent(&events[i]); size > maxRecord {
+			return 0, fmt.Errorf("event of %d bytes: more than the %d that one record may have", size, maxRecord)
+		}
+		if len(d.b)+len(after) <= maxRecord || before.count == 0 {
+			continue
+		}
+		if err := s.appendPack(ctx, &before, s.totals); err != nil {
 			return 0, err
 		}
-		if size+len(r) > maxRecord {
-			if err := s.appendPack(ctx, records, s.totals); err != nil {
-				return 0, err
-			}
-			records, size, whole = nil, len(after), false
-		}
-		records, size = append(records, r), size+len(r)+4
+		d, whole = newDraft(nil), false
+		d.addEvent(&events[i])
 	}
-	if err := s.appendPack(ctx, records, after); err != nil {
+	if err := s.appendPack(ctx, d, after); err != nil {
 		return 0, err
 	}
 	s.totals = after
@@ -56,16 +51,28 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	return seq, nil
 }
 
-func (s *Store) appendPack(ctx context.Context, records [][]byte, totals []byte) error {
-	if totals != nil {
-		records = append(records, totals)
+// kept gives a buffer's memory for the next time, unless it is large.
+func kept(buf []byte) []byte {
+	if cap(buf) > softPack {
+		return nil
 	}
-	if len(records) == 0 {
+	return buf
+}
+
+func (s *Store) appendPack(ctx context.Context, d *draft, totals []byte) error {
+	if totals != nil {
+		d.add(totals)
+	}
+	if d.count == 0 {
 		return nil
 	}
 	ctx, cancel := s.untilStopped(ctx)
 	defer cancel(nil)
-	_, err := s.outcomesChain.store(ctx, draftOf(records))
+	small := d.squeezed(s.squeezedBuf)
+	if small != d {
+		s.squeezedBuf = kept(small.b)
+	}
+	_, err := s.outcomesChain.store(ctx, small)
 	return err
 }
 
@@ -83,11 +90,14 @@ func decodeOutcomes(m *stored) (*engine.EventPack, error) {
 		return nil, &badMessage{fmt.Errorf("message %d: %w", m.seq, err)}
 	}
 	p := &engine.EventPack{Seq: m.seq, Node: strings.TrimPrefix(m.subject, outcomesSubject), Stored: m.at}
+	if len(records) > 1 {
+		p.Events = make([]engine.Event, 0, len(records))
+	}
 	for i := range records {
 		if t := records[i].Totals; t != nil {
 			p.Totals = t
 		} else {
-			p.Events = append(p.Events, records[i].Event)
+			p.Events = append(p.Events, records[i].event())
 		}
 	}
 	return p, nil

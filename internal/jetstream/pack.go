@@ -91,6 +91,16 @@ func (d *draft) addCallback(r *engine.Record) {
 	d.count++
 }
 
+// addEvent adds the record of an event, and gives its size.
+func (d *draft) addEvent(ev *engine.Event) int {
+	at := len(d.b)
+	d.b = appendEvent(binary.BigEndian.AppendUint32(d.b, 0), ev)
+	size := len(d.b) - at - 4
+	binary.BigEndian.PutUint32(d.b[at:], uint32(size))
+	d.count++
+	return size
+}
+
 // seal writes the head and gives the message, which is the draft's memory.
 func (d *draft) seal(k kind, ordinal uint64, written time.Time) []byte {
 	b := d.b
@@ -152,7 +162,7 @@ func decodePack(k kind, b []byte) (*pack, error) {
 	records := b[headSize:]
 	switch flags := binary.BigEndian.Uint16(b[6:]); {
 	case flags == 0:
-	case flags == flagSqueezed && k == kindParked:
+	case flags == flagSqueezed && (k == kindParked || k == kindEvents):
 		var err error
 		if records, err = unsqueezed(records); err != nil {
 			return nil, err

@@ -407,10 +407,7 @@ func (p *plan) record(t *engine.Totals) error {
 	for last := false; !last; {
 		var records [][]byte
 		for size := 0; len(p.events) > 0 && size < softPack; p.events = p.events[1:] {
-			r, err := encodeJSON(&p.events[0])
-			if err != nil {
-				return err
-			}
+			r := appendEvent(nil, &p.events[0])
 			records, size = append(records, r), size+len(r)
 		}
 		last = len(p.events) == 0

@@ -7,6 +7,10 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/aftermath-rules/aftermath/engine"
 )
 
 // A bundle of deliveries that are alike is compressed, comes back as it was, and is refused where its bytes were changed; one that an
@@ -43,5 +47,33 @@ func TestBundle(t *testing.T) {
 		if p, err := decodePack(kind(bad[5]), bad); err == nil && reflect.DeepEqual(p.records, records) {
 			t.Errorf("a bundle that %s was read", name)
 		}
+	}
+}
+
+// A pack of outcomes is compressed too, and comes back as it was; one that would not be smaller is stored as it is.
+func TestSqueezedEvents(t *testing.T) {
+	d := newDraft(nil)
+	var want []engine.Event
+	for i := range 20 {
+		for _, ev := range finished(i) {
+			d.addEvent(&ev)
+			want = append(want, ev)
+		}
+	}
+	small := d.squeezed(nil)
+	if 3*len(small.b) > len(d.b) {
+		t.Errorf("%d bytes of outcomes take %d", len(d.b), len(small.b))
+	}
+	p, err := decodeOutcomes(&stored{data: small.seal(kindEvents, 7, time.Time{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, p.Events); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	short := newDraft(nil)
+	short.add([]byte("{}"))
+	if short.squeezed(nil) != short {
+		t.Error("two bytes were compressed")
 	}
 }

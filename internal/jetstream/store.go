@@ -26,7 +26,9 @@ type Store struct {
 
 	parts         []*partition // those that take callbacks first
 	outcomesChain *chain
-	totals        []byte // JSON of the last totals; under outcomesMu
+	totals        []byte // JSON of the last totals; under outcomesMu, as are
+	outcomesBuf   []byte // the memory of the packs of outcomes before
+	squeezedBuf   []byte // and of what was sent
 	outcomesMu    sync.Mutex
 	bundles       *source[*engine.Bundle]
 	packs         chan *engine.Pack // of all partitions

@@ -1,0 +1,173 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/aftermath-rules/aftermath/engine"
+)
+
+// fill sets all fields of v, those of structs within too, to random values.
+func fill(rnd *rand.Rand, v reflect.Value, texts []string) {
+	text := func() string { return texts[rnd.IntN(len(texts))] }
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Unix(rnd.Int64N(4e9), rnd.Int64N(2)*rnd.Int64N(1e9)).UTC()))
+		return
+	case []byte:
+		if b := []byte(text()); len(b) > 0 {
+			v.SetBytes(b)
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text())
+	case reflect.Int, reflect.Int64:
+		v.SetInt(rnd.Int64N(3) * rnd.Int64())
+	case reflect.Uint64:
+		v.SetUint(rnd.Uint64() >> 1)
+	case reflect.Bool:
+		v.SetBool(rnd.IntN(2) == 0)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(rnd, v.Field(i), texts)
+		}
+	case reflect.Slice:
+		if n := rnd.IntN(3); n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+			for i := range n {
+				fill(rnd, v.Index(i), texts)
+			}
+		}
+	case reflect.Map:
+		for range rnd.IntN(3) {
+			if v.IsNil() {
+				v.Set(reflect.MakeMap(v.Type()))
+			}
+			v.SetMapIndex(reflect.ValueOf(text()), reflect.ValueOf(text()))
+		}
+	default:
+		panic(v.Type())
+	}
+}
+
+// An event comes back as it was stored, whatever its fields hold, as it does from encoding/json, which is the twin; and one that an
+// earlier release wrote with that is read too.
+func TestEventJSON(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	texts := []string{"", "id", `"quoted" \ <&> ` + "\u2028", "日本\x00\x7f\n", "not \xff UTF-8", "\ufffd"}
+	for i := range 3000 {
+		all := texts
+		if i%2 == 0 {
+			all = texts[:4] // what is no UTF-8 is replaced, which only the twin knows about
+		}
+		var ev engine.Event
+		switch i % 3 {
+		case 0:
+			ev.Matched = &engine.Matched{}
+			fill(rnd, reflect.ValueOf(ev.Matched).Elem(), all)
+		case 1:
+			ev.Ended = &engine.Ended{}
+			fill(rnd, reflect.ValueOf(ev.Ended).Elem(), all)
+		case 2:
+			ev.Made = &engine.Made{}
+			fill(rnd, reflect.ValueOf(ev.Made).Elem(), all)
+		}
+		slow, err := json.Marshal(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, twin outcome
+		if err := json.Unmarshal(appendEvent([]byte("before"), &ev)[len("before"):], &got); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(slow, &twin); err != nil {
+			t.Fatal(err)
+		}
+		want := twin.event()
+		if diff := cmp.Diff(want, got.event()); diff != "" {
+			t.Fatalf("event %d (-want +got):\n%s", i, diff)
+		}
+		if diff := cmp.Diff(ev, want); diff != "" && i%2 == 0 {
+			t.Fatalf("event %d (-before +after):\n%s", i, diff)
+		}
+	}
+}
+
+// finished is what is recorded of a delivery that succeeds at once.
+func finished(i int) []engine.Event {
+	at := time.Unix(1669872112, int64(i)*1e6).UTC()
+	j := engine.Job{
+		ID: id32(i), Callback: id32(i + 1), Rule: "all", Action: "hook", RuleSet: "0123456789abcdef", From: "alice", To: "bob", SdkAppid: 1400000000,
+		CallbackCommand: "Sns.CallbackFriendDelete", ClientIP: "127.0.0.1", OptPlatform: "iOS", PairCount: 1, Time: at, Created: at,
+	}
+	body := `{"type":"friend.deleted","timestamp":"2026-11-22T08:00:00.123456789Z","data":{"delivery_id":"` + j.ID + `","rule":"all","labels":{},` +
+		`"From_Account":"alice","To_Account":"bob","SdkAppid":1400000000,"ClientIP":"127.0.0.1","OptPlatform":"iOS","RequestId":"","callback_id":"` +
+		j.Callback + `","rule_set":"0123456789abcdef"}}`
+	return []engine.Event{
+		{Matched: &engine.Matched{
+			Callback: j.Callback, Seq: 1, Index: i, Received: at, Pairs: 1, RuleSet: j.RuleSet, Matches: []engine.Hit{{Rule: "all"}}, Deliveries: []engine.Job{j},
+		}},
+		{Ended: &engine.Ended{
+			Delivery: j.ID, Callback: j.Callback, Rule: j.Rule, Action: j.Action, Type: "webhook", From: j.From, To: j.To, Attempt: 1, At: at,
+			Took: 1234567, Outcome: engine.OutcomeDone, Detail: "204 No Content", Sent: []byte(body),
+		}},
+	}
+}
+
+func id32(i int) string {
+	rnd := rand.New(rand.NewPCG(uint64(i), 1))
+	const digits = "0123456789abcdef"
+	b := make([]byte, 32)
+	for i := range b {
+		b[i] = digits[rnd.IntN(16)]
+	}
+	return string(b)
+}
+
+// BenchmarkEventPack writes what is recorded of 500 deliveries as one message, and says how large it is for each. The twin is
+// encoding/json without compression.
+func BenchmarkEventPack(b *testing.B) {
+	var events []engine.Event
+	for i := range 500 {
+		events = append(events, finished(i)...)
+	}
+	report := func(b *testing.B, pack []byte) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/delivery")
+		b.ReportMetric(float64(len(pack))/500, "bytes/delivery")
+	}
+	b.Run("append", func(b *testing.B) {
+		var plain, small, pack []byte
+		for b.Loop() {
+			d := newDraft(plain)
+			for i := range events {
+				d.addEvent(&events[i])
+			}
+			s := d.squeezed(small)
+			plain, small = d.b, s.b
+			pack = s.seal(kindEvents, 0, time.Time{})
+		}
+		report(b, pack)
+	})
+	b.Run("twin", func(b *testing.B) {
+		var pack []byte
+		for b.Loop() {
+			var records [][]byte
+			for i := range events {
+				r, err := json.Marshal(&events[i])
+				if err != nil {
+					b.Fatal(err)
+				}
+				records = append(records, r)
+			}
+			pack = encodePack(kindEvents, 0, time.Time{}, records)
+		}
+		report(b, pack)
+	})
+}
