@@ -52,6 +52,7 @@ type row struct {
 	err                     string
 	created, next, ended    int64 // Unix nanoseconds; 0: none
 	reprocess               string
+	first                   place   // the first attempt's; zero: none
 	tries                   []place // attempts that are new
 }
 
@@ -182,7 +183,7 @@ func (b *batch) row(ctx context.Context, id string, fresh func() *row) (*row, er
 	if r := b.rows[id]; r != nil {
 		return r, nil
 	}
-	r, err := foundRow(b.f.writer.find.QueryRowContext(context.WithoutCancel(ctx), id))
+	r, err := foundRow(b.f.writer.find.QueryRowContext(context.WithoutCancel(ctx), packed(id)))
 	if errors.Is(err, engine.ErrNotFound) {
 		r, err = fresh(), nil
 	}
@@ -288,24 +289,36 @@ func (h *History) prune(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	before := now.Add(-h.o.Keep).UnixNano()
-	for {
-		const old = "(SELECT n FROM deliveries WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT ?)"
-		tx, err := f.write.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM attempts WHERE n IN "+old, before, pruned); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		res, err := tx.ExecContext(ctx, "DELETE FROM deliveries WHERE n IN "+old, before, pruned)
-		if err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		if err := tx.Commit(); err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n < pruned {
-			return err
+	for _, status := range []int{isDone, isDiscarded} {
+		for more := true; more; {
+			var err error
+			if more, err = f.pruneSome(ctx, status, before); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// pruneSome takes away some that ended before the time with the status; it tells whether there may be more. What ended then was made
+// before.
+func (f *file) pruneSome(ctx context.Context, status int, before int64) (more bool, err error) {
+	const old = "(SELECT n FROM deliveries INDEXED BY by_status WHERE status = ? AND created < ? AND ended < ? LIMIT ?)"
+	tx, err := f.write.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() // nothing once it is committed
+	if _, err := tx.ExecContext(ctx, "DELETE FROM attempts WHERE n IN "+old, status, before, before, pruned); err != nil {
+		return false, err
+	}
+	res, err := tx.ExecContext(ctx, "DELETE FROM deliveries WHERE n IN "+old, status, before, before, pruned)
+	if err != nil {
+		return false, err
+	}
+	if err := tx.Commit(); err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == pruned, err
 }

@@ -14,8 +14,8 @@ type fresh struct {
 	events int
 }
 
-// maxFresh is how many events are held. What comes beyond it comes from the stream later.
-const maxFresh = 2 * maxEvents
+// maxFresh is how many events are held, some 30 MB. What comes beyond it comes from the stream later.
+const maxFresh = 4 * maxEvents
 
 // put takes a pack in, where there is room.
 func (f *fresh) put(seq uint64, events []engine.Event) {
@@ -24,8 +24,22 @@ func (f *fresh) put(seq uint64, events []engine.Event) {
 	if f.events+len(events) > maxFresh {
 		return
 	}
-	f.packs = append(f.packs, engine.EventPack{Seq: seq, Events: events})
+	f.packs = append(f.packs, engine.EventPack{Seq: seq, Events: lean(events)})
 	f.events += len(events)
+}
+
+// lean gives events without what the file does not have, which is the larger part of them.
+func lean(events []engine.Event) []engine.Event {
+	out := make([]engine.Event, len(events))
+	for i, ev := range events {
+		if ev.Ended != nil {
+			d := *ev.Ended
+			d.Sent, d.Received, d.Detail = nil, nil, ""
+			ev.Ended = &d
+		}
+		out[i] = ev
+	}
+	return out
 }
 
 // take gives the packs that follow on the one of the number, without a gap; what is behind a gap is dropped.

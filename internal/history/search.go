@@ -62,14 +62,17 @@ type Query struct {
 var ErrBadQuery = errors.New("bad query")
 
 const rowColumns = `d.n, d.id, d.callback, r.name, a.name, t.name, d.sender, d.receiver, d.status, d.attempts, d.parks, d.error,
-	d.created, d.next, d.ended, d.reprocess
+	d.created, d.next, d.ended, d.reprocess, d.seq, d.i
 	FROM deliveries d JOIN names r ON r.k = d.rule JOIN names a ON a.k = d.action JOIN names t ON t.k = d.type`
 
 func scanRow(scan func(...any) error) (*row, error) {
 	var r row
 	var rule, action, typ, from, to []byte
-	err := scan(&r.n, &r.id, &r.callback, &rule, &action, &typ, &from, &to, &r.status, &r.attempts, &r.parks, &r.err,
-		&r.created, &r.next, &r.ended, &r.reprocess)
+	var id, callback any
+	var seq int64
+	err := scan(&r.n, &id, &callback, &rule, &action, &typ, &from, &to, &r.status, &r.attempts, &r.parks, &r.err,
+		&r.created, &r.next, &r.ended, &r.reprocess, &seq, &r.first.i)
+	r.id, r.callback, r.first.seq = unpacked(id), unpacked(callback), uint64(seq)
 	r.rule, r.action, r.typ, r.from, r.to = string(rule), string(action), string(typ), string(from), string(to)
 	return &r, err
 }
@@ -225,12 +228,11 @@ func (f *file) branches(ctx context.Context, q *Query) ([]branch, error) {
 		for _, n := range statuses {
 			out = append(out, all.and("status = ?", n))
 		}
-	case q.Status != "":
-		all.index = "by_status"
-		out = append(out, all.and("status = ?", statuses[0]))
 	default:
-		all.index = "by_time"
-		out = append(out, all)
+		all.index = "by_status"
+		for _, n := range statuses {
+			out = append(out, all.and("status = ?", n))
+		}
 	}
 	return out, nil
 }
@@ -325,7 +327,7 @@ func (h *History) find(ctx context.Context, id string) (_ *row, _ []place, err e
 	if h.file == nil {
 		return nil, nil, ErrNotReady
 	}
-	r, err := foundRow(h.file.read.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", id))
+	r, err := foundRow(h.file.read.QueryRowContext(ctx, "SELECT "+rowColumns+" WHERE d.id = ?", packed(id)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -335,6 +337,9 @@ func (h *History) find(ctx context.Context, id string) (_ *row, _ []place, err e
 	}
 	defer rows.Close()
 	var places []place
+	if r.first.seq > 0 {
+		places = append(places, r.first)
+	}
 	for rows.Next() {
 		var at place
 		if err := rows.Scan(&at.seq, &at.i); err != nil {

@@ -3,7 +3,9 @@ package history
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
+	"maps"
 )
 
 // writer is the statements that fill the file, prepared on its writing connection.
@@ -15,9 +17,9 @@ func (w *writer) texts() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&w.find: "SELECT " + rowColumns + " WHERE d.id = ?",
 		&w.insert: `INSERT INTO deliveries (id, callback, rule, action, type, sender, receiver, status, attempts, parks, error, created, next,
-			ended, reprocess) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			ended, reprocess, seq, i) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		&w.update: `UPDATE deliveries SET callback = ?, type = ?, status = ?, attempts = ?, parks = ?, error = ?, created = ?, next = ?,
-			ended = ?, reprocess = ? WHERE n = ?`,
+			ended = ?, reprocess = ?, seq = ?, i = ? WHERE n = ?`,
 		&w.try:   "INSERT OR IGNORE INTO attempts (n, seq, i) VALUES (?, ?, ?)",
 		&w.named: "SELECT k FROM names WHERE name = ?",
 		&w.name:  "INSERT OR IGNORE INTO names (name) VALUES (?)",
@@ -72,12 +74,23 @@ func (b *batch) store(ctx context.Context) error {
 			return err
 		}
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if len(b.f.names) > maxNames {
+		clear(b.f.names)
+	}
+	maps.Copy(b.f.names, b.names)
+	return nil
 }
+
+// maxNames is how many numbers of names are remembered.
+const maxNames = 20_000
 
 // writeRow writes a delivery and its new attempts.
 func (b *batch) writeRow(ctx context.Context, w *writer, r *row) error {
 	fresh := false
+	r.takeFirst()
 	if r.n == 0 {
 		var err error
 		if fresh, err = b.insert(ctx, w, r); err != nil {
@@ -89,8 +102,9 @@ func (b *batch) writeRow(ctx context.Context, w *writer, r *row) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.update.ExecContext(ctx, r.callback, typ, r.status, r.attempts, r.parks, r.err, r.created, r.next, r.ended,
-			r.reprocess, r.n); err != nil {
+		r.takeFirst() // the file may have none yet
+		if _, err := w.update.ExecContext(ctx, packed(r.callback), typ, r.status, r.attempts, r.parks, r.err, r.created, r.next, r.ended,
+			r.reprocess, int64(r.first.seq), r.first.i, r.n); err != nil {
 			return err
 		}
 	}
@@ -116,13 +130,13 @@ func (b *batch) insert(ctx context.Context, w *writer, r *row) (fresh bool, err 
 	if err != nil {
 		return false, err
 	}
-	res, err := w.insert.ExecContext(ctx, r.id, r.callback, rule, action, typ, []byte(r.from), []byte(r.to), r.status, r.attempts, r.parks,
-		r.err, r.created, r.next, r.ended, r.reprocess)
+	res, err := w.insert.ExecContext(ctx, packed(r.id), packed(r.callback), rule, action, typ, []byte(r.from), []byte(r.to), r.status, r.attempts, r.parks,
+		r.err, r.created, r.next, r.ended, r.reprocess, int64(r.first.seq), r.first.i)
 	if err != nil {
 		return false, err
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		have, findErr := foundRow(w.find.QueryRowContext(ctx, r.id))
+		have, findErr := foundRow(w.find.QueryRowContext(ctx, packed(r.id)))
 		if err := errors.Join(err, findErr); err != nil {
 			return false, err
 		}
@@ -138,6 +152,9 @@ func (r *row) goOnFrom(have *row) {
 	was := *r
 	*r = *have
 	r.tries = was.tries
+	if was.first.seq > 0 {
+		r.tries = append([]place{was.first}, was.tries...)
+	}
 	if was.moved && !have.outdates(was.parks, was.status == isDone || was.status == isDead) {
 		r.parks, r.attempts, r.status, r.err, r.next, r.ended = was.parks, was.attempts, was.status, was.err, was.next, was.ended
 		if was.typ != "" {
@@ -156,6 +173,9 @@ func (b *batch) name(ctx context.Context, w *writer, name string) (k int64, err 
 	if k, ok := b.names[name]; ok {
 		return k, nil
 	}
+	if k, ok := b.f.names[name]; ok {
+		return k, nil
+	}
 	if _, err := w.name.ExecContext(ctx, []byte(name)); err != nil {
 		return 0, err
 	}
@@ -165,3 +185,33 @@ func (b *batch) name(ctx context.Context, w *writer, name string) (k int64, err 
 	b.names[name] = k
 	return k, nil
 }
+
+// takeFirst puts the first of the new attempts into the row, unless that has one.
+func (r *row) takeFirst() {
+	if r.first.seq == 0 && len(r.tries) > 0 {
+		r.first, r.tries = r.tries[0], r.tries[1:]
+	}
+}
+
+// packed gives an id as the file has it: the bytes that are written in hexadecimal, where it is that of all that are made here.
+func packed(id string) any {
+	if len(id) == hex.EncodedLen(idBytes) {
+		if b, err := hex.DecodeString(id); err == nil && hex.EncodeToString(b) == id {
+			return b
+		}
+	}
+	return id
+}
+
+// unpacked reverses packed.
+func unpacked(v any) string {
+	switch v := v.(type) {
+	case []byte:
+		return hex.EncodeToString(v)
+	case string:
+		return v
+	}
+	return ""
+}
+
+const idBytes = 16
