@@ -80,7 +80,7 @@ func (i *Instance) Render(d *Delivery) (out map[string]any, err error) {
 			return nil, i.masked(err)
 		}
 		for field, value := range added {
-			out[field] = i.maskValue(value)
+			out[field] = i.mask.Value(value)
 		}
 	}
 	var errs []error
@@ -100,29 +100,6 @@ func (i *Instance) Render(d *Delivery) (out map[string]any, err error) {
 		}
 	})
 	return out, errors.Join(errs...)
-}
-
-// maskValue masks the strings of a rendered value.
-func (i *Instance) maskValue(v any) any {
-	switch v := v.(type) {
-	case string:
-		return i.mask.Text(v)
-	case []byte:
-		return i.mask.Bytes(v)
-	case map[string]any:
-		clean := make(map[string]any, len(v))
-		for key, value := range v {
-			clean[key] = i.maskValue(value)
-		}
-		return clean
-	case []any:
-		clean := make([]any, len(v))
-		for at, value := range v {
-			clean[at] = i.maskValue(value)
-		}
-		return clean
-	}
-	return v
 }
 
 // Close releases what the action holds; the engine calls it after the last delivery of an instance that no rule set has any more.

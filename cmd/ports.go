@@ -107,7 +107,7 @@ func (s *service) makePorts() error {
 			Token:     func() string { return s.adminToken.Load().Reveal() }, Hosts: adminHosts(s.cfg), Gatherer: s.metrics, Logger: s.log,
 			Ready: s.readiness, Status: s.status, Reload: s.reload,
 			Page: admin.Page{
-				Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Tests: s.rules.Tests, LoadOpen: s.rules.LoadOpen,
+				Mask: s.mask, Files: s.rules.Files, Source: s.source, Try: s.rules.Try, Tests: s.rules.Tests, LoadOpen: s.rules.LoadOpen,
 				Series: s.series, RuleSeries: s.byRule,
 			},
 			Engine: s.engine, History: s.history, Journal: s.store, Feed: s.feed,

@@ -11,6 +11,7 @@ import (
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/internal/explain"
 	"github.com/aftermath-rules/aftermath/internal/ruletest"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
@@ -26,6 +27,7 @@ type Page struct {
 	// Source reads the rules file of a name, as problems give it; the error is fs.ErrNotExist where there is none. Secrets in it are
 	// masked.
 	Source func(name string) ([]byte, error)
+	Mask   *secrets.Mask // hides in what is rendered what an action itself does not know to be secret
 	// Try compiles the rules with a text in place of the file of a name. The error is rules.Problems where the text is at fault.
 	Try func(ctx context.Context, name string, text []byte) (*rules.Trial, error)
 	// Tests reads the rule tests on disk.
@@ -161,7 +163,7 @@ func (a *api) try(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if in.Packet != nil && out.OK {
-		out.run(ctx, set, &in)
+		out.run(ctx, set, &in, a.Page.Mask)
 	} else if in.Packet != nil {
 		out.read(&in)
 	}
@@ -178,7 +180,7 @@ func (a *tryAnswer) read(in *tryRequest) *callback.Callback {
 }
 
 // run puts the packet through the set.
-func (a *tryAnswer) run(ctx context.Context, set *rules.RuleSet, in *tryRequest) {
+func (a *tryAnswer) run(ctx context.Context, set *rules.RuleSet, in *tryRequest, mask *secrets.Mask) {
 	cb := a.read(in)
 	if cb == nil {
 		return
@@ -191,13 +193,13 @@ func (a *tryAnswer) run(ctx context.Context, set *rules.RuleSet, in *tryRequest)
 	for pair := range a.Explanation.Pairs {
 		for _, m := range set.Match(nil, cb, pair) {
 			if m.Err == nil {
-				a.render(set, cb, m.Rule, pair)
+				a.render(set, cb, m.Rule, pair, mask)
 			}
 		}
 	}
 }
 
-func (a *tryAnswer) render(set *rules.RuleSet, cb *callback.Callback, rule *rules.Rule, pair int) {
+func (a *tryAnswer) render(set *rules.RuleSet, cb *callback.Callback, rule *rules.Rule, pair int, mask *secrets.Mask) {
 	for _, name := range rule.Actions {
 		inst, ok := set.Action(name)
 		if !ok {
@@ -208,9 +210,9 @@ func (a *tryAnswer) render(set *rules.RuleSet, cb *callback.Callback, rule *rule
 			continue
 		}
 		fields, err := inst.Render(ruletest.Delivery(set, actions.Rule{Name: rule.Name, Labels: rule.Labels}, name, cb, pair))
-		r := render{Pair: pair, Rule: rule.Name, Shadow: rule.Shadow, Action: name, Type: inst.Type, Fields: fields}
+		r := render{Pair: pair, Rule: rule.Name, Shadow: rule.Shadow, Action: name, Type: inst.Type, Fields: mask.Value(fields).(map[string]any)}
 		if err != nil {
-			r.Error = err.Error()
+			r.Error = mask.Text(err.Error())
 		}
 		a.Renders = append(a.Renders, r)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +28,7 @@ func TestCanarySecrets(t *testing.T) {
 		"CALLBACK_TOKEN": "canary-callback-token-1f8e",
 		"ADMIN_TOKEN":    "canary-admin-token-92ac",
 		"SMTP_PASSWORD":  "canary-smtp-password-77b0",
+		"SMTP_HOST":      "127.77.66.55", // nobody listens there
 		"CRM_KEY":        "canary-crm-key-5d1c",
 		"PATH_KEY":       "canary-path-key-0e44",
 		"HOOK_SECRET":    "whsec_Y2FuYXJ5LWhvb2stc2VjcmV0LTAwMDAwMDAwMDA=",
@@ -41,7 +43,7 @@ callback:
   listen: 127.0.0.1:0
   apps: [{sdkappid: 1400000000, tokens: ["${env:CALLBACK_TOKEN}"]}]
 admin: {listen: 127.0.0.1:0, token: "${env:ADMIN_TOKEN}"}
-smtp: {host: 127.0.0.1, port: 1, username: mailer, password: "${env:SMTP_PASSWORD}", from: a@example.com, tls: none}
+smtp: {host: "${env:SMTP_HOST}", port: 1, username: mailer, password: "${env:SMTP_PASSWORD}", from: a@example.com, tls: none}
 log: {level: debug}
 `)
 	write(t, dir, "file.secret", "canary-file-secret-b2d7\n")
@@ -93,6 +95,16 @@ rules:
 		_, shown[path] = s.Request("GET", path)
 	}
 	_, shown["reload"] = s.Request("POST", "/api/v1/reload")
+	for _, action := range []string{"email", "webhook", "own", "file"} {
+		_, shown["test of "+action] = s.Send("POST", "/api/v1/actions/leaky/"+action+"/test", "")
+	}
+	source, err := json.Marshal(read(t, dir, "rules/a.yaml"))
+	must(t, err)
+	must(t, os.Remove(filepath.Join(dir, "rules/b.yaml")))
+	code, shown["try"] = s.Send("POST", "/api/v1/try", `{"file": "`+filepath.Join(dir, "rules/a.yaml")+`", "source": `+string(source)+`, "packet": `+packet("a", "b")+`}`)
+	if code != 200 || !bytes.Contains(shown["try"], []byte(`"server":"[secret]:1"`)) {
+		t.Errorf("try: %d %s", code, shown["try"])
+	}
 	if exit := s.Stop(); exit != 0 {
 		t.Errorf("exit %d", exit)
 	}

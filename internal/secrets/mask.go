@@ -79,6 +79,29 @@ func (m *Mask) Bytes(b []byte) []byte {
 	return []byte(masked)
 }
 
+// Value gives a value as JSON has them, with every known secret in its strings replaced.
+func (m *Mask) Value(v any) any {
+	switch v := v.(type) {
+	case string:
+		return m.Text(v)
+	case []byte:
+		return m.Bytes(v)
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for key, value := range v {
+			clean[key] = m.Value(value)
+		}
+		return clean
+	case []any:
+		clean := make([]any, len(v))
+		for at, value := range v {
+			clean[at] = m.Value(value)
+		}
+		return clean
+	}
+	return v
+}
+
 // forms are the ways in which a secret may stand in a text, without those that are too short to be masked.
 func forms(value string) []string {
 	return slices.DeleteFunc(Forms(value), func(form string) bool { return len(value) < MinMasked || len(form) < MinMasked })

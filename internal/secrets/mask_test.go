@@ -9,7 +9,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
+
+func TestMaskOfValues(t *testing.T) {
+	var m Mask
+	m.Add("hunter2")
+	in := map[string]any{"a": "x hunter2", "b": []any{1, "hunter2", map[string]any{"c": []byte("hunter2")}}, "d": nil}
+	want := map[string]any{"a": "x [secret]", "b": []any{1, Masked, map[string]any{"c": []byte(Masked)}}, "d": nil}
+	if diff := cmp.Diff(want, m.Value(in)); diff != "" || in["a"] != "x hunter2" {
+		t.Error(diff, in)
+	}
+}
 
 func TestMask(t *testing.T) {
 	const secret = `p"w<&é /ü+`

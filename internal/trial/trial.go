@@ -42,8 +42,8 @@ func Run(ctx context.Context, set *rules.RuleSet, inst *actions.Instance, app in
 		Action: inst.Name, Type: inst.Type, Delivery: d.ID, Rule: d.Rule.Name, From: d.Pair.From, To: d.Pair.To,
 		DryRun: dryRun || inst.Options.DryRun,
 	}
-	var err error
-	r.Rendered, err = inst.Render(d)
+	rendered, err := inst.Render(d)
+	r.Rendered = mask.Value(rendered).(map[string]any)
 	if !r.DryRun {
 		start := time.Now()
 		var res actions.Result
