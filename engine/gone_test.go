@@ -76,6 +76,31 @@ rules: [{name: other, condition: "false", actions: [spare]}]
 			}
 		})
 	})
+	t.Run("never back, and never attempted", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.receive["crm"] = failTimes(99, errors.New("no"))
+			w.start(strings.Replace(with, "key: crm", "key: crm, retry: {for: 1m, min: 20s, max: 20s}", 1))
+			for _, pair := range []string{"a>b", "c>d", "e>f", "g>h", "i>j"} {
+				w.send("", pair) // the fifth failure opens the breaker
+			}
+			time.Sleep(500 * time.Millisecond)
+			w.send("", "k>l")
+			time.Sleep(100 * time.Millisecond)
+			w.eng.Swap(w.rules(without))
+			w.restart(without)
+			began := time.Now()
+			w.expect(0, 6)
+			if took := time.Since(began); took > 70*time.Second {
+				t.Errorf("the last was given up %v after the restart; the retry span is 1m", took)
+			}
+			for _, d := range w.seen("crm") {
+				if d.d.Pair.From == "k" {
+					t.Error("the last was attempted: the test shows nothing")
+				}
+			}
+		})
+	})
 	t.Run("rule gone", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

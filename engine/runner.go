@@ -251,6 +251,9 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 		r.bury(d, now, why+"; gave up: its retry span has ended")
 		return
 	}
+	if r.inst != nil {
+		d.Span = r.options.Retry.For
+	}
 	r.e.park(d, r.ended(d, OutcomeParked, now), dueAfter(now, r.whenRoom(now)), why)
 }
 

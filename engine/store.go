@@ -43,7 +43,7 @@ type Parked struct {
 	Parks   int       `json:"parks"`   // how often it was parked: a later copy of the same delivery has a higher number
 	Error   string    `json:"error,omitempty"`
 	State   []byte    `json:"state,omitempty"`
-	// Span is the retry span (retry.for) of its action at the last attempt, by which it ends even where the action is gone since;
+	// Span is the retry span (retry.for) of its action at the last attempt, or when it was last put off, by which it ends even where the action is gone since;
 	// 0 where there was none.
 	Span  time.Duration `json:"span_ns,omitempty"`
 	Order string        `json:"order,omitempty"` // OrderReplay and so on: what is to be recorded before anything else is done with this copy
