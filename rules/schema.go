@@ -1,6 +1,9 @@
 package rules
 
-import "github.com/aftermath-rules/aftermath/actions"
+import (
+	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/internal/lang"
+)
 
 // Schema is the JSON Schema (draft 2020-12) of a rules file whose actions are of the registered types: for editors, and for
 // whoever makes rules files by program.
@@ -15,14 +18,14 @@ func Schema(reg *actions.Registry) map[string]any {
 			"lists": map[string]any{
 				"type":                 "object",
 				"description":          "Named sets of texts, for the right side of in.",
-				"propertyNames":        map[string]any{"pattern": "^[a-z][a-z0-9_]*$"},
+				"propertyNames":        map[string]any{"pattern": "^[a-z][a-z0-9_]*$", "not": map[string]any{"enum": lang.Words()}},
 				"additionalProperties": map[string]any{"$ref": "#/$defs/list"},
 			},
 			"actions": map[string]any{
 				"type":                 "object",
 				"description":          "Named actions, to be shared by rules.",
 				"propertyNames":        map[string]any{"pattern": namePattern},
-				"additionalProperties": map[string]any{"$ref": "#/$defs/action"},
+				"additionalProperties": map[string]any{"$ref": "#/$defs/action", "not": map[string]any{"required": []string{"name"}}},
 			},
 			"rules": map[string]any{
 				"type":        "array",

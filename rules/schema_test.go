@@ -43,6 +43,9 @@ func TestSchemaRefuses(t *testing.T) {
 		"an action's unknown key":   "actions: {a: {type: note, message: hi, mesage: hi}}",
 		"a list that is a text":     "lists: {a: alice}",
 		"a list's name":             "lists: {A: [alice]}",
+		"a list called as a word":   "lists: {in: [alice]}",
+		"a list called as function": "lists: {cidr: [alice]}",
+		"a named action's name":     "actions: {a: {type: note, message: hi, name: b}}",
 	} {
 		if s.Validate([]byte(text)) == nil {
 			t.Errorf("%s: the schema takes %s", name, text)

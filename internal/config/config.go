@@ -177,7 +177,10 @@ func Schema() map[string]any {
 	s := schema.Of(Default())
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "aftermath.yaml"
-	s["properties"].(map[string]any)["version"] = map[string]any{"const": 1, "description": "The version of the format."}
+	properties := s["properties"].(map[string]any)
+	properties["version"] = map[string]any{"const": 1, "description": "The version of the format."}
+	callback := properties["callback"].(map[string]any)["properties"].(map[string]any)
+	callback["apps"].(map[string]any)["minItems"] = 1
 	s["patternProperties"] = map[string]any{"^x-": map[string]any{}}
 	return s
 }

@@ -19,7 +19,7 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 	}
 	refused := map[string]bool{
 		"no callback": true, "unknown keys": true, "sdkappid": true, "tokens": true, "SMTP": true, "NATS without servers": true, "log": true,
-		"durations without a unit": true, "networks": true, "listen addresses": true,
+		"durations without a unit": true, "networks": true, "listen addresses": true, "no apps": true,
 	}
 	for i := 0; i+1 < len(archive.Files); i += 2 {
 		name := archive.Files[i].Name

@@ -2,7 +2,9 @@ package lang
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,13 +66,26 @@ type Scope struct {
 
 var listName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
+// Words are the words of the language that look like the name of a list, and are none.
+func Words() []string {
+	words := slices.Collect(maps.Keys(builtin.Index))
+	words = slices.AppendSeq(words, maps.Keys(keywords))
+	words = slices.AppendSeq(words, maps.Keys(functions))
+	slices.Sort(words)
+	return slices.DeleteFunc(slices.Compact(words), func(w string) bool { return !listName.MatchString(w) })
+}
+
+func isWord(name string) bool {
+	_, isBuiltin := builtin.Index[name]
+	return isBuiltin || keywords[name] || functions[name]
+}
+
 // ValidListName tells why a list cannot have the name: it must match [a-z][a-z0-9_]* and be no word of the language.
 func ValidListName(name string) error {
 	if !listName.MatchString(name) {
 		return fmt.Errorf("list name %q: use small letters, digits and _, beginning with a letter", name)
 	}
-	_, isBuiltin := builtin.Index[name]
-	if isBuiltin || keywords[name] || functions[name] {
+	if isWord(name) {
 		return fmt.Errorf("list name %q is a word of the language; choose another", name)
 	}
 	return nil
