@@ -38,15 +38,23 @@ type Callback struct {
 // Parse reads a callback that was stored as it came, as strictly as it was read then, but without asking who sent it or when.
 // It keeps body. The error is an [*Error], of the outcome [Ignored] where the callback is of another command.
 func Parse(query string, body []byte, received time.Time) (*Callback, error) {
-	q := parseQuery(query)
-	if err := q.foreign(); err != nil {
-		return nil, err
-	}
-	c, err := q.packet(body, received)
-	if err != nil {
+	c := new(Callback)
+	if err := c.Reparse(query, body, received); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Reparse is Parse into the memory of a callback that nobody uses any more; after an error it is none.
+func (c *Callback) Reparse(query string, body []byte, received time.Time) error {
+	q := parseQuery(query)
+	if err := q.foreign(); err != nil {
+		return err
+	}
+	if err := q.packet(c, body, received); err != nil {
+		return err
+	}
+	return nil
 }
 
 // SoundPairs gives the pairs of a refused packet that are whole and unambiguous: those before the place where its JSON breaks,
@@ -60,12 +68,12 @@ func SoundPairs(body []byte) []Pair {
 	return d.pairs
 }
 
-// packet decodes the body of a request whose query is q.
-func (q *query) packet(body []byte, received time.Time) (*Callback, *Error) {
+// packet decodes the body of a request whose query is q into c.
+func (q *query) packet(c *Callback, body []byte, received time.Time) *Error {
 	if q.command.mixed {
-		return nil, badPacket(&PacketError{Path: "CallbackCommand", Problem: "stands more than once in the URL, with different values", inURL: true})
+		return badPacket(&PacketError{Path: "CallbackCommand", Problem: "stands more than once in the URL, with different values", inURL: true})
 	}
-	c := &Callback{
+	*c = Callback{
 		ClientIP:    q.clientIP.text(),
 		OptPlatform: q.optPlatform.text(),
 		RequestId:   q.requestID.text(),
@@ -77,11 +85,11 @@ func (q *query) packet(body []byte, received time.Time) (*Callback, *Error) {
 	d := decoder{s: text(body), index: noIndex, pairs: c.few[:0]}
 	d.packet()
 	if err := d.verdict(q.command.last); err != nil {
-		return nil, err
+		return err
 	}
 	c.CallbackCommand = Command
 	c.Pairs = d.pairs
-	return c, nil
+	return nil
 }
 
 // verdict says whether what was decoded is a friend-delete packet. command is the URL's, or "".

@@ -137,8 +137,8 @@ func (h *Handler) take(r *http.Request, q *query, start time.Time) (Outcome, *Er
 	if err != nil {
 		return "", err
 	}
-	c, err := q.packet(body, start.UTC())
-	if err != nil {
+	c := new(Callback)
+	if err := q.packet(c, body, start.UTC()); err != nil {
 		if err.Outcome == BadRequest {
 			err.Text += encodingHint(r)
 			h.o.Quarantine(ctx, &Refused{Received: start.UTC(), Query: q.raw, Body: body, Err: err})

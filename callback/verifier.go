@@ -109,8 +109,8 @@ func (v *Verifier) Read(r *http.Request) (*Callback, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := q.packet(body, v.now().UTC())
-	if err != nil {
+	c := new(Callback)
+	if err := q.packet(c, body, v.now().UTC()); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -255,6 +255,21 @@ func (w *world) balance() (engine.Totals, map[string][]engine.Ended) {
 				}
 				want.ConditionErrors += uint64(c.ConditionErrs)
 			}
+			if u := ev.Unmatched; u != nil {
+				for i := range 1024 {
+					at := engine.PackIndex{Seq: u.Seq, Index: i}
+					if !u.Has(i) {
+						continue
+					}
+					if matched[at] {
+						w.t.Errorf("callback %v was recorded twice", at)
+					}
+					matched[at] = true
+					want.Callbacks++
+					want.Unmatched++
+				}
+				want.Pairs += uint64(u.Pairs)
+			}
 			if d := ev.Ended; d != nil {
 				ended[d.Delivery] = append(ended[d.Delivery], *d)
 				if !created[d.Delivery] {

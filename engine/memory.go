@@ -121,14 +121,23 @@ func (m *memory) note(events []Event) {
 	}
 }
 
-// matched gives the recorded match of a record that is read again; nil where there is none.
-func (m *memory) matched(seq uint64, index int) *Matched {
+// matched tells whether it is recorded what the rules made of a record that is read again, and gives its deliveries. first is the id
+// of the pack's first callback: where damage took a pack's number away, what is recorded may be of another.
+func (m *memory) matched(p *Pack, index int, first string) (deliveries []Job, recorded bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.past == nil {
-		return nil
+		return nil, false
 	}
-	return m.past.Matched[PackIndex{seq, index}]
+	for _, u := range m.past.Missed[p.Seq] {
+		if u.First == first && u.Has(index) {
+			return nil, true
+		}
+	}
+	if c := m.past.Matched[PackIndex{p.Seq, index}]; c != nil && c.Callback == p.Records[index].ID() {
+		return c.Deliveries, true
+	}
+	return nil, false
 }
 
 // recall makes sure that the past is known from since on. It tells whether ctx is still alive.

@@ -96,23 +96,15 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	pack := newBatch(p.Ack)
 	done := make(chan struct{})
 	recorded := newBatch(func() { close(done) })
-	var entries []entry
-	var jobs []Job
-	for i := range p.Records {
-		if p.Again {
-			if c := e.memory.matched(p.Seq, i); c != nil && c.Callback == p.Records[i].ID() { // another's, where damage took the number away
-				jobs = append(jobs, c.Deliveries...)
-				continue
-			}
-		}
-		c := m.match(e.set.Load(), p, i)
-		jobs = append(jobs, c.Deliveries...)
+	entries, jobs := e.matchPack(m, p)
+	settle := func() {
+		recorded.settle()
+		pack.settle()
+	}
+	for i := range entries {
 		pack.add(1)
 		recorded.add(1)
-		entries = append(entries, entry{event: Event{Matched: c}, stored: func() {
-			recorded.settle()
-			pack.settle()
-		}})
+		entries[i].stored = settle
 	}
 	recorded.settle()
 	e.ledger.putIdly(idleLinger, entries...)
@@ -124,6 +116,34 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 		}
 	}
 	pack.settle()
+}
+
+// matchPack decides the callbacks of a pack; what was recorded of one that is read again stands. It gives what is to be recorded, and all
+// deliveries.
+func (e *Engine) matchPack(m *matcher, p *Pack) (entries []entry, jobs []Job) {
+	first := p.Records[0].ID()
+	var missed *Unmatched
+	for i := range p.Records {
+		if p.Again {
+			if known, ok := e.memory.matched(p, i, first); ok {
+				jobs = append(jobs, known...)
+				continue
+			}
+		}
+		c := m.match(e.set.Load(), p, i)
+		if !c.empty() {
+			kept := *c
+			jobs = append(jobs, kept.Deliveries...)
+			entries = append(entries, entry{event: Event{Matched: &kept}})
+			continue
+		}
+		if missed == nil || missed.RuleSet != c.RuleSet {
+			missed = &Unmatched{Seq: p.Seq, First: first, RuleSet: c.RuleSet}
+			entries = append(entries, entry{event: Event{Unmatched: missed}})
+		}
+		missed.add(i, c.Pairs)
+	}
+	return entries, jobs
 }
 
 // takeBundle sends the deliveries of a bundle on their way, as takePack does.
@@ -173,32 +193,45 @@ func (e *Engine) dispatch(ctx context.Context, d *delivery, b *batch) bool {
 type matcher struct {
 	e   *Engine
 	buf []rules.Match
+	cb  callback.Callback // the one that is being matched
+	c   Matched           // what was made of it
 }
 
-// match decides one callback by one rule set.
+// match decides one callback by one rule set. What it gives holds until the next call; it has no id where it is empty.
 func (m *matcher) match(rs *rules.RuleSet, p *Pack, index int) *Matched {
 	r := &p.Records[index]
-	c := &Matched{
-		Callback: callbackID(r.Key, r.Received), Seq: p.Seq, Index: index, Received: r.Received, RuleSet: rs.Hash, Repeat: r.Repeat,
-	}
+	m.c = Matched{Seq: p.Seq, Index: index, Received: r.Received, RuleSet: rs.Hash, Repeat: r.Repeat}
+	c := &m.c
 	if r.Repeat {
+		c.Callback = r.ID()
 		return c
 	}
-	cb, err := callback.Parse(r.Query, r.Body, r.Received.UTC())
-	if err != nil {
-		c.Error = m.e.Mask.Text(err.Error())
+	cb := &m.cb
+	if err := cb.Reparse(r.Query, r.Body, r.Received.UTC()); err != nil {
+		c.Callback, c.Error = r.ID(), m.e.Mask.Text(err.Error())
 		m.e.log.Error("a stored callback cannot be read", zap.String("callback", c.Callback), zap.String("error", c.Error))
 		return c
 	}
 	c.Pairs = len(cb.Pairs)
 	for i := range cb.Pairs {
-		m.matchPair(rs, cb, i, c)
+		if m.buf = rs.Match(m.buf[:0], cb, i); len(m.buf) == 0 {
+			continue
+		}
+		if c.Callback == "" {
+			c.Callback = r.ID()
+		}
+		m.matchedPair(cb, i, c)
 	}
 	return c
 }
 
-func (m *matcher) matchPair(rs *rules.RuleSet, cb *callback.Callback, pair int, c *Matched) {
-	m.buf = rs.Match(m.buf[:0], cb, pair)
+// empty tells whether nothing came of the callback, and nothing went wrong.
+func (c *Matched) empty() bool {
+	return len(c.Matches) == 0 && c.ConditionErrs == 0 && !c.Repeat && c.Error == ""
+}
+
+// matchedPair takes down what matched a pair.
+func (m *matcher) matchedPair(cb *callback.Callback, pair int, c *Matched) {
 	for _, match := range m.buf {
 		rule := match.Rule
 		if match.Err != nil {

@@ -71,10 +71,10 @@ type reprocessing struct {
 	m        *matcher
 	progress func(Reprocessed)
 
-	from    time.Time          // what was made of callbacks is known from then on
-	handled map[PackIndex]bool // callbacks that the rules have seen
-	exist   map[[16]byte]bool  // deliveries, by id
-	jobs    []Parked           // to be made
+	from    time.Time         // what was made of callbacks is known from then on
+	handled map[uint64]places // callbacks that the rules have seen, by the number of their pack
+	exist   map[[16]byte]bool // deliveries, by id
+	jobs    []Parked          // to be made
 }
 
 func (r *reprocessing) fits(at time.Time) bool {
@@ -83,7 +83,7 @@ func (r *reprocessing) fits(at time.Time) bool {
 
 // learn reads what was made of the callbacks in question.
 func (r *reprocessing) learn(ctx context.Context) error {
-	r.handled, r.exist = make(map[PackIndex]bool), make(map[[16]byte]bool)
+	r.handled, r.exist = make(map[uint64]places), make(map[[16]byte]bool)
 	first := true
 	for p, err := range r.e.Store.Events(ctx, 0) {
 		if err != nil {
@@ -102,14 +102,35 @@ func (r *reprocessing) learn(ctx context.Context) error {
 
 func (r *reprocessing) note(ev *Event) {
 	if c := ev.Matched; c != nil && r.fits(c.Received) {
-		r.handled[PackIndex{c.Seq, c.Index}] = true
+		r.handled[c.Seq] = r.handled[c.Seq].with(c.Index, c.Index+1)
 		for i := range c.Deliveries {
 			r.exist[idKey(c.Deliveries[i].ID)] = true
+		}
+	}
+	if u := ev.Unmatched; u != nil {
+		for _, run := range u.Runs {
+			r.handled[u.Seq] = r.handled[u.Seq].with(run[0], run[1])
 		}
 	}
 	if ev.Made != nil {
 		r.exist[idKey(ev.Made.Job.ID)] = true
 	}
+}
+
+// places are some records of a pack, a bit for each.
+type places []uint64
+
+func (s places) has(i int) bool { return i/64 < len(s) && s[i/64]&(1<<(i%64)) != 0 }
+
+// with adds those of a run.
+func (s places) with(from, to int) places {
+	for len(s)*64 < to {
+		s = append(s, 0)
+	}
+	for i := from; i < to; i++ {
+		s[i/64] |= 1 << (i % 64)
+	}
+	return s
 }
 
 // idKey is a delivery's id in half the space.
@@ -130,10 +151,10 @@ func (r *reprocessing) stored(ctx context.Context) error {
 			switch {
 			case rec.Repeat || !r.fits(rec.Received):
 				continue
-			case !r.handled[PackIndex{p.Seq, i}] && rec.Received.Before(r.from):
+			case !r.handled[p.Seq].has(i) && rec.Received.Before(r.from):
 				r.Unknown++
 				continue
-			case !r.handled[PackIndex{p.Seq, i}]:
+			case !r.handled[p.Seq].has(i):
 				r.Waiting++
 				continue
 			}

@@ -3,10 +3,11 @@ package engine
 // Settled is what the store knows of deliveries whose pack or bundle is read again. What is added to it twice, or in another
 // order, changes nothing.
 type Settled struct {
-	Matched map[PackIndex]*Matched // callbacks whose match was recorded
-	Parks   map[string]int         // by delivery id: the highest Parks of a stored copy, parked or ended
-	Dead    map[string]*DeadLetter // buried, whether its outcome was recorded or not
-	Made    map[string]bool        // by delivery id: made by reprocessing, and recorded
+	Matched map[PackIndex]*Matched  // callbacks whose match was recorded
+	Missed  map[uint64][]*Unmatched // by the pack's number: callbacks of which it was recorded that nothing matched
+	Parks   map[string]int          // by delivery id: the highest Parks of a stored copy, parked or ended
+	Dead    map[string]*DeadLetter  // buried, whether its outcome was recorded or not
+	Made    map[string]bool         // by delivery id: made by reprocessing, and recorded
 
 	// By delivery id, a number of lives: a delivery begins its first, and each replay of its dead letter begins another.
 	Ends   map[string]int // how many are over: done, dead or discarded is recorded
@@ -25,7 +26,7 @@ func Life(parks int) int { return parks >> lifeBits }
 func NewSettled() *Settled {
 	return &Settled{
 		Matched: make(map[PackIndex]*Matched), Parks: make(map[string]int), Dead: make(map[string]*DeadLetter),
-		Made: make(map[string]bool), Ends: make(map[string]int), Deaths: make(map[string]int), Left: make(map[string]int),
+		Missed: make(map[uint64][]*Unmatched), Made: make(map[string]bool), Ends: make(map[string]int), Deaths: make(map[string]int), Left: make(map[string]int),
 	}
 }
 
@@ -33,6 +34,9 @@ func NewSettled() *Settled {
 func (s *Settled) Add(ev *Event) {
 	if c := ev.Matched; c != nil {
 		s.Matched[PackIndex{c.Seq, c.Index}] = c
+	}
+	if u := ev.Unmatched; u != nil {
+		s.miss(u)
 	}
 	if m := ev.Made; m != nil {
 		s.Made[m.Job.ID] = true
@@ -56,10 +60,25 @@ func (s *Settled) Add(ev *Event) {
 	}
 }
 
+// miss takes over what an event says of callbacks that nothing matched; each callback is in one such event alone.
+func (s *Settled) miss(u *Unmatched) {
+	for _, have := range s.Missed[u.Seq] {
+		if have.First == u.First && have.Runs[0] == u.Runs[0] {
+			return
+		}
+	}
+	s.Missed[u.Seq] = append(s.Missed[u.Seq], u)
+}
+
 // merge takes over what o knows.
 func (s *Settled) merge(o *Settled) {
 	for i, c := range o.Matched {
 		s.Matched[i] = c
+	}
+	for _, us := range o.Missed {
+		for _, u := range us {
+			s.miss(u)
+		}
 	}
 	for id, d := range o.Dead {
 		s.Dead[id] = d

@@ -65,12 +65,13 @@ type DeadLetter struct {
 
 // Event is an entry of the outcomes stream: exactly one of its fields is set.
 type Event struct {
-	Matched *Matched `json:"matched,omitempty"`
-	Ended   *Ended   `json:"ended,omitempty"`
-	Made    *Made    `json:"made,omitempty"`
+	Matched   *Matched   `json:"matched,omitempty"`
+	Unmatched *Unmatched `json:"unmatched,omitempty"`
+	Ended     *Ended     `json:"ended,omitempty"`
+	Made      *Made      `json:"made,omitempty"`
 }
 
-// Matched says what the rules made of one callback.
+// Matched says what the rules made of one callback, or why they made nothing of it.
 type Matched struct {
 	Callback      string    `json:"callback"` // id
 	Seq           uint64    `json:"seq"`      // the pack's

@@ -24,6 +24,12 @@ func (t *Totals) Add(ev *Event) {
 	if c := ev.Matched; c != nil {
 		t.addMatched(c)
 	}
+	if u := ev.Unmatched; u != nil {
+		n := uint64(u.Callbacks())
+		t.Callbacks += n
+		t.Unmatched += n
+		t.Pairs += uint64(u.Pairs)
+	}
 	if d := ev.Ended; d != nil {
 		switch d.Outcome {
 		case OutcomeDone:

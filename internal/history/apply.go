@@ -41,6 +41,10 @@ const (
 // maxEvents is about how many events one transaction takes in.
 const maxEvents = 8192
 
+// placeEvery is how often it is written down how far the file goes, while nothing comes that changes its rows: what most callbacks come
+// to. A start goes through that once more.
+const placeEvery = 2 * time.Second
+
 // row is a delivery as the file has it.
 type row struct {
 	n                       int64 // 0: not in the file yet
@@ -72,6 +76,7 @@ func (h *History) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	seq = max(seq, f.ahead)
 	b := newBatch(f)
 	for p, err := range h.newPacks(ctx, seq) {
 		if err != nil {
@@ -116,6 +121,11 @@ func (h *History) store(ctx context.Context, b *batch) error {
 	if b.seq == 0 {
 		return nil
 	}
+	if len(b.order) == 0 && time.Since(b.f.written) < placeEvery {
+		b.f.ahead = b.seq
+		h.at(b.seq)
+		return nil
+	}
 	if b.stored.IsZero() { // it was handed over, and only the stream knows when it was stored
 		p, err := h.o.Source.EventsAt(ctx, b.seq)
 		if err != nil {
@@ -126,10 +136,16 @@ func (h *History) store(ctx context.Context, b *batch) error {
 	if err := b.store(ctx); err != nil {
 		return err
 	}
+	b.f.ahead, b.f.written = b.seq, time.Now()
+	h.at(b.seq)
+	return nil
+}
+
+// at takes down how far it is.
+func (h *History) at(seq uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.state.Seq = b.seq
-	return nil
+	h.state.Seq = seq
 }
 
 // place gives the last pack that is in the file, and whether the dead letters were taken in.

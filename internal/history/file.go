@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -45,6 +46,10 @@ type file struct {
 	write, read *sql.DB
 	writer      writer
 	names       map[string]int64 // the numbers of some names, which are never taken back
+
+	// Run's own: how far it is, which may not be written down yet, and when that was last written down.
+	ahead   uint64
+	written time.Time
 }
 
 // errUnfit says that a file is not one to go on with.

@@ -15,10 +15,11 @@ import (
 
 // outcome is a record of the outcomes stream: an event or, last in its pack, the totals.
 type outcome struct {
-	Matched *engine.Matched `json:"matched,omitempty"`
-	Ended   *storedEnded    `json:"ended,omitempty"`
-	Made    *engine.Made    `json:"made,omitempty"`
-	Totals  *engine.Totals  `json:"totals,omitempty"`
+	Matched   *engine.Matched   `json:"matched,omitempty"`
+	Unmatched *engine.Unmatched `json:"unmatched,omitempty"`
+	Ended     *storedEnded      `json:"ended,omitempty"`
+	Made      *engine.Made      `json:"made,omitempty"`
+	Totals    *engine.Totals    `json:"totals,omitempty"`
 }
 
 // storedEnded is an Ended as it is stored. What was sent and received stands there as text where it is one: that is shorter than base64,
@@ -31,7 +32,7 @@ type storedEnded struct {
 
 // event gives what appendEvent was given.
 func (o *outcome) event() engine.Event {
-	ev := engine.Event{Matched: o.Matched, Made: o.Made}
+	ev := engine.Event{Matched: o.Matched, Unmatched: o.Unmatched, Made: o.Made}
 	if d := o.Ended; d != nil {
 		if d.SentText != "" {
 			d.Sent = []byte(d.SentText)
@@ -52,6 +53,9 @@ func appendEvent(b []byte, ev *engine.Event) []byte {
 	case ev.Matched != nil:
 		o.key("matched")
 		o.b = appendMatched(o.b, ev.Matched)
+	case ev.Unmatched != nil:
+		o.key("unmatched")
+		o.b = appendUnmatched(o.b, ev.Unmatched)
 	case ev.Ended != nil:
 		o.key("ended")
 		o.b = appendEnded(o.b, ev.Ended)
@@ -91,6 +95,21 @@ func appendMatched(b []byte, c *engine.Matched) []byte {
 	o.someText("error", c.Error)
 	o.flag("repeat", c.Repeat)
 	o.someNumber("condition_errors", int64(c.ConditionErrs))
+	return append(o.b, '}')
+}
+
+func appendUnmatched(b []byte, u *engine.Unmatched) []byte {
+	o := object{b: append(b, '{'), empty: true}
+	o.number("seq", int64(u.Seq))
+	o.text("first", u.First)
+	o.text("rule_set", u.RuleSet)
+	o.number("pairs", int64(u.Pairs))
+	for i, run := range u.Runs {
+		o.element("runs", i)
+		o.b = strconv.AppendInt(append(o.b, '['), int64(run[0]), 10)
+		o.b = append(strconv.AppendInt(append(o.b, ','), int64(run[1]), 10), ']')
+	}
+	o.endList(len(u.Runs))
 	return append(o.b, '}')
 }
 

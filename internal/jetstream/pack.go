@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+	"unsafe"
 
 	"github.com/aftermath-rules/aftermath/engine"
 )
@@ -217,7 +218,10 @@ func appendRecord(b []byte, r *engine.Record) []byte {
 	return append(b, r.Body...)
 }
 
-// decodeRecord reads what appendRecord wrote. The body shares b's memory.
+// text gives b as a string without a copy. What is read of a pack is never written to.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// decodeRecord reads what appendRecord wrote. Query and body share b's memory.
 func decodeRecord(b []byte) (engine.Record, error) {
 	if len(b) < recordHead {
 		return engine.Record{}, fmt.Errorf("callback of %d bytes, which is too short", len(b))
@@ -235,7 +239,7 @@ func decodeRecord(b []byte) (engine.Record, error) {
 		Key:      engine.Key(b[1:17]),
 		Window:   time.Duration(binary.BigEndian.Uint64(b[17:])),
 		Received: time.Unix(0, int64(binary.BigEndian.Uint64(b[25:]))).UTC(),
-		Query:    string(rest[:n]),
+		Query:    text(rest[:n]),
 		Body:     rest[n:],
 	}, nil
 }

@@ -19,10 +19,11 @@ type plan struct {
 	added   map[string][]*entry // by stream: put behind its last message
 
 	floor   uint64
-	packs   map[uint64]bool // sound packs of callbacks that are read again
-	totals  *engine.Totals  // the last ones that are sound
-	last    uint64          // the last pack of which an outcome is known
-	matched map[string]bool // callbacks of packs that are read again whose match is recorded
+	packs   map[uint64]bool                // sound packs of callbacks that are read again
+	totals  *engine.Totals                 // the last ones that are sound
+	last    uint64                         // the last pack of which an outcome is known
+	matched map[string]bool                // callbacks of packs that are read again whose match is recorded
+	missed  map[uint64][]*engine.Unmatched // the same, of those that nothing matched, by the number of their pack
 	jobs    map[string]*known
 	letters map[string]*engine.DeadLetter // sound ones
 	copies  map[string]int                // by delivery: the highest number of a sound parked copy
@@ -132,7 +133,7 @@ func (p *plan) readDead() error {
 // readOutcomes goes through what is recorded, in order.
 func (p *plan) readOutcomes() error {
 	p.totals, p.jobs, p.matched = &engine.Totals{}, make(map[string]*known), make(map[string]bool)
-	p.died = make(map[string]bool)
+	p.missed, p.died = make(map[uint64][]*engine.Unmatched), make(map[string]bool)
 	ends := make(map[string]int) // by callback whose match is not recorded
 	var before uint64
 	err := p.streams[outcomesStream].each(func(m *found, e *entry) error {
@@ -163,8 +164,10 @@ func (p *plan) readOutcomes() error {
 		if err != nil {
 			return nil
 		}
+		first := records[0].ID()
 		for i := range records {
-			if id := records[i].ID(); !p.matched[id] {
+			missed := slices.ContainsFunc(p.missed[m.seq], func(u *engine.Unmatched) bool { return u.First == first && u.Has(i) })
+			if id := records[i].ID(); !missed && !p.matched[id] {
 				p.again[id] = true
 			}
 		}
@@ -228,6 +231,12 @@ func (p *plan) event(ev *engine.Event, ends map[string]int) {
 		}
 		for i := range c.Deliveries {
 			p.jobs[c.Deliveries[i].ID] = &known{job: c.Deliveries[i], pack: c.Seq}
+		}
+	case ev.Unmatched != nil:
+		u := ev.Unmatched
+		p.last = max(p.last, u.Seq)
+		if p.packs[u.Seq] {
+			p.missed[u.Seq] = append(p.missed[u.Seq], u)
 		}
 	case ev.Made != nil:
 		p.jobs[ev.Made.Job.ID] = &known{job: ev.Made.Job}

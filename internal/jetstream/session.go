@@ -107,11 +107,14 @@ func (s *session) startServer(ctx context.Context, o *Options) error {
 	if !srv.JetStreamEnabled() {
 		return fmt.Errorf("embedded store %s: the server could not open the folder: %s", o.Dir, log.last())
 	}
-	if s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("aftermath"), nats.MaxReconnects(-1), logErrors(o.Logger)); err != nil {
+	if s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("aftermath"), nats.MaxReconnects(-1), syncQueue, logErrors(o.Logger)); err != nil {
 		return fmt.Errorf("embedded store %s: connect: %w", o.Dir, err)
 	}
 	return nil
 }
+
+// syncQueue is room for what getBatch asks for at once. The client's own default takes half a megabyte for each subscription.
+var syncQueue = nats.SyncQueueLen(4 * scanBatch)
 
 // logErrors logs what the client would print on stderr: errors that belong to no call.
 func logErrors(log *zap.Logger) nats.Option {
@@ -137,6 +140,7 @@ func (s *session) connect(ctx context.Context, o *Options) error {
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.IgnoreDiscoveredServers(),
+		syncQueue,
 		logErrors(log),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("the cluster's connection is lost", zap.Error(err)) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
