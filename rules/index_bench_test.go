@@ -49,6 +49,20 @@ func mixedCondition(i int) string {
 	return fmt.Sprintf("%s matches `^team%07d_[0-9]+$`", field, i)
 }
 
+// casedCondition ignores case in the ways that operators do.
+func casedCondition(i int) string {
+	field := fieldOf(i / 4)
+	switch i % 4 {
+	case 0:
+		return fmt.Sprintf(`lower(%s) == "%s"`, field, account(i))
+	case 1:
+		return fmt.Sprintf(`lower(OptPlatform) == "ios" && upper(%s) in ["%s", "%[2]sY"]`, field, strings.ToUpper(account(i)))
+	case 2:
+		return fmt.Sprintf(`lower(%s) startsWith "%s"`, field, strings.TrimSuffix(account(i), "x"))
+	}
+	return fmt.Sprintf("%s matches `(?i)^team%07d_[0-9]+$`", field, i)
+}
+
 // residualCondition is one that no atom serves.
 func residualCondition(i int) string {
 	switch i % 4 {
@@ -172,9 +186,9 @@ func indexing(rs *RuleSet, cb *callback.Callback) *contestant {
 	s := &search{}
 	_, texts, numbers := rs.index.Needs()
 	return &contestant{name: "index", do: func(i int) {
-		lang.FillEvent(&s.event, cb, i, texts, numbers)
+		lang.FillEvent(&s.event, &s.derived, cb, i, texts, numbers)
 		var f pairindex.Found
-		if rs.index.Look(&f, &s.event.Texts) {
+		if rs.index.Look(&f, s.event.Texts[:]) {
 			s.hits = rs.index.Decide(s.hits[:0], &f, &s.event, &s.scratch)
 		}
 	}}
@@ -237,7 +251,7 @@ func BenchmarkIndex(b *testing.B) {
 	for _, kind := range []struct {
 		name      string
 		condition func(i int) string
-	}{{"exact", exactCondition}, {"prefix", prefixCondition}, {"mixed", mixedCondition}} {
+	}{{"exact", exactCondition}, {"prefix", prefixCondition}, {"mixed", mixedCondition}, {"cased", casedCondition}} {
 		for _, n := range sizes(1000, 10_000, 100_000, 1_000_000) {
 			rs := indexSet(b, n, kind.condition)
 			for _, hit := range []bool{false, true} {

@@ -15,6 +15,7 @@ type Match struct {
 // search is what matching works in.
 type search struct {
 	event   pairindex.Event
+	derived lang.Derived
 	scratch pairindex.Scratch
 	hits    []pairindex.Hit
 	env     *lang.Env // nil until a condition needs byte code
@@ -27,30 +28,63 @@ type search struct {
 // What it gives is what evaluating every rule in turn would give, failures included.
 func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 	look, _, _ := rs.index.Needs()
-	var texts pairindex.Texts
-	lang.FillTexts(&texts, cb, pair, look)
+	if look&^lang.PlainTexts != 0 {
+		return rs.matchDerived(dst, cb, pair, look)
+	}
+	var texts [lang.Texts]string
+	lang.FillTexts(texts[:], cb, pair, look)
 	var found pairindex.Found
-	if !rs.index.Look(&found, &texts) {
+	if !rs.index.Look(&found, texts[:]) {
 		return dst
 	}
 	if sure, ok := rs.index.Sure(&found); ok {
-		for _, rule := range sure {
-			dst = append(dst, Match{Rule: &rs.all[rule]})
-		}
-		return dst
+		return rs.append(dst, sure)
 	}
-	return rs.decide(dst, &found, cb, pair)
+	return rs.matchUnsure(dst, &found, cb, pair)
 }
 
-// decide makes matches of what was found, evaluating the conditions that the index is not sure of.
-func (rs *RuleSet) decide(dst []Match, found *pairindex.Found, cb *callback.Callback, pair int) []Match {
+// matchUnsure is decide with memory of its own, apart from Match since a defer would cost what matches nothing.
+func (rs *RuleSet) matchUnsure(dst []Match, found *pairindex.Found, cb *callback.Callback, pair int) []Match {
+	s := rs.search()
+	defer rs.searches.Put(s)
+	return rs.decide(dst, found, s, cb, pair)
+}
+
+// matchDerived is Match where rules are found by texts that have to be made first, such as lower(From_Account).
+func (rs *RuleSet) matchDerived(dst []Match, cb *callback.Callback, pair int, look uint32) []Match {
+	s := rs.search()
+	defer rs.searches.Put(s)
+	lang.FillEvent(&s.event, &s.derived, cb, pair, look, 0)
+	var found pairindex.Found
+	if !rs.index.Look(&found, s.event.Texts[:]) {
+		return dst
+	}
+	if sure, ok := rs.index.Sure(&found); ok {
+		return rs.append(dst, sure)
+	}
+	return rs.decide(dst, &found, s, cb, pair)
+}
+
+func (rs *RuleSet) append(dst []Match, rules []uint32) []Match {
+	for _, rule := range rules {
+		dst = append(dst, Match{Rule: &rs.all[rule]})
+	}
+	return dst
+}
+
+// search gives memory to match in.
+func (rs *RuleSet) search() *search {
 	s, _ := rs.searches.Get().(*search)
 	if s == nil {
 		s = &search{}
 	}
-	defer rs.searches.Put(s)
+	return s
+}
+
+// decide makes matches of what was found, evaluating the conditions that the index is not sure of.
+func (rs *RuleSet) decide(dst []Match, found *pairindex.Found, s *search, cb *callback.Callback, pair int) []Match {
 	_, texts, numbers := rs.index.Needs()
-	lang.FillEvent(&s.event, cb, pair, texts, numbers)
+	lang.FillEvent(&s.event, &s.derived, cb, pair, texts, numbers)
 	s.hits = rs.index.Decide(s.hits[:0], found, &s.event, &s.scratch)
 	set := false // the environment of byte code is set
 	for _, hit := range s.hits {

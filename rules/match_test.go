@@ -68,7 +68,9 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector empties pools at random")
 	}
-	rs := indexSet(t, 2000, func(i int) string { return []string{mixedCondition(i), residualCondition(i), hotCondition(i)}[i%3] })
+	rs := indexSet(t, 2000, func(i int) string {
+		return []string{mixedCondition(i), residualCondition(i), hotCondition(i), casedCondition(i)}[i%4]
+	})
 	cb := manyPairs(5000, false)
 	var dst []Match
 	i := 0
@@ -77,5 +79,30 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 	if len(dst) != 0 {
 		t.Errorf("%d matches", len(dst))
+	}
+}
+
+// How a rule is found is said as it is.
+func TestFoundBy(t *testing.T) {
+	tests := []struct{ condition, want string }{
+		{`From_Account == "a"`, "equality on From_Account"},
+		{`lower(From_Account) == "a"`, "equality on lower(From_Account)"},
+		{`"a" == upper(From_Account)`, foundNever},
+		{`lower(OptPlatform) in ["ios", "iPad"]`, "equality on lower(OptPlatform)"},
+		{`upper(To_Account) startsWith "VIP_"`, "prefix of upper(To_Account)"},
+		{`lower(To_Account) endsWith "_bot" && lower(OptPlatform) == "ios"`, "suffix of lower(To_Account)"},
+		{`lower(To_Account) contains "bot"`, "part of lower(To_Account)"},
+		{`lower(To_Account)[:4] == "vip_"`, "prefix of lower(To_Account)"},
+		{`From_Account matches "(?i)^vip_"`, "prefix of From_Account in any case"},
+		{`lower(From_Account) matches "^vip_"`, "prefix of lower(From_Account)"},
+		{`lower(From_Account) matches "(?i)^vip_"`, foundEach},
+		{`not (lower(From_Account) == "a")`, foundEach},
+		{`lower(From_Account) == lower(To_Account)`, foundEach},
+	}
+	for _, tt := range tests {
+		rs := indexSet(t, 1, func(int) string { return tt.condition })
+		if got := rs.Rules[0].FoundBy; got != tt.want {
+			t.Errorf("%s is found by %s, want %s", tt.condition, got, tt.want)
+		}
 	}
 }

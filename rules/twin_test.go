@@ -45,11 +45,12 @@ type maker struct {
 
 var words = []string{"", "a", "b", "ab", "abc", "aab", "bob", "vip_1", "vip_12", "vip_", "alice", "xalicex", "k", "K", "\u212a",
 	"s", "\u017f", "\xff", "a\xffb", "\ufffd", "é", "e\u0301", "ÀB", "10.1.2.3", "fe80::1", "iOS", "ios", "12", "-7", "007", " a ",
-	"aaaaaaaaaaaaaaaaaaaaaaaa", "abcdefgh", "abcdefghijklmnop", "a\nb", "x\x00y", "日本語", "\xe6\x97"}
+	"aaaaaaaaaaaaaaaaaaaaaaaa", "abcdefgh", "i", "I", "\u0130", "\u0131", "ß", "ẞ", "ǅ", "ǆ", "\u023a", "\u2c65", "VIP_1", "ALICE", "aLiCe\xff", "Σς", "σ", "abcdefghijklmnop", "a\nb", "x\x00y", "日本語", "\xe6\x97"}
 
 var patterns = []string{`^vip_`, `(?i)k`, `(?i)^vip`, `(?m)^b`, `(?m)a$`, `a|b`, `^(alice|bob)$`, `^alice|bob$`, `\x{FFFD}`, `[ab]+c`, `.*`,
 	`^a.*b$`, `(ab)+`, `^(ab)+$`, `^(a|ab)(b|)$`, `a{2,3}`, `\Aab\z`, `b$`, `(?s)a.b`, `\Qa.b\E`, `\b1`, `[^\x00-\x{10FFFF}]`, `^$`, `ſ`, `K`,
-	`a*b?`, `\pL+`, `(?:^a|b)c`, `x?abc`, ``, `^^a`, `a$b`, `日`, `\d+$`, `^.{3}$`, `[^a]`, `é`, `^abcdefgh`, `cdefghij`, `^(?:vip|bob)_\d`, `(^a)+`}
+	`a*b?`, `\pL+`, `(?:^a|b)c`, `x?abc`, ``, `^^a`, `a$b`, `日`, `\d+$`, `^.{3}$`, `[^a]`, `é`, `^abcdefgh`, `cdefghij`, `^(?:vip|bob)_\d`, `(^a)+`,
+	`(?i)^alice$`, `(?i)^(ALICE|bob)`, `(?i)i`, `(?i)\x{130}`, `(?i)ß`, `(?i)vip_\d`, `(?i)ǆ$`, `(?i)\x{FFFD}`, `(?i)alice\x{FFFD}`, `[Aa]lice`, `(?i)σ`, `a(?i)b`, `(?i)a{2}s?`, `(?i:vip)_1`, `(?i)ⱥ`, `(?im)^k`}
 
 func (m maker) of(options ...string) string { return options[m.pick(len(options))] }
 
@@ -61,9 +62,12 @@ func (m maker) field() string {
 	return m.of("From_Account", "To_Account", "From_Account", "To_Account", "OptPlatform", "ClientIP", "RequestId", "CallbackCommand")
 }
 
+// cased is a field in one case.
+func (m maker) cased() string { return m.of("lower", "upper") + "(" + m.field() + ")" }
+
 func (m maker) text(depth int) string {
 	if depth <= 0 || m.pick(3) > 0 {
-		return m.of(m.field(), m.field(), m.literal())
+		return m.of(m.field(), m.field(), m.cased(), m.literal())
 	}
 	t := m.text(depth - 1)
 	switch m.pick(8) {
@@ -121,7 +125,15 @@ func (m maker) condition(depth int) string {
 }
 
 func (m maker) test(depth int) string {
-	switch m.pick(20) {
+	switch m.pick(24) {
+	case 20:
+		return m.cased() + m.of(" == ", " != ", " startsWith ", " endsWith ", " contains ", " not contains ") + m.literal()
+	case 21:
+		return m.cased() + m.of(" in ", " not in ") + m.of("few", "many", "none", "["+m.literal()+", "+m.literal()+"]")
+	case 22:
+		return m.cased() + m.of(" matches ", " not matches ") + strconv.Quote(m.of(patterns...))
+	case 23:
+		return m.literal() + " == " + m.cased()
 	case 0, 1, 2:
 		return m.field() + m.of(" == ", " == ", " != ") + m.literal()
 	case 3, 4:

@@ -15,7 +15,7 @@ import (
 // closures makes functions of an event out of what cannot fail and is more than a test of one name. They give what the VM gives,
 // some ten times faster. A nil function stands for what has none.
 type closures struct {
-	numbers uint32 // that they look at
+	texts, numbers uint32 // that they look at
 }
 
 type (
@@ -29,7 +29,7 @@ func (c *closures) test(f boolOf) pairindex.Formula {
 	if f == nil {
 		return pairindex.Opaque()
 	}
-	return pairindex.Call(c.numbers, f)
+	return pairindex.Call(c.texts, c.numbers, f)
 }
 
 func (c *closures) textTest(n ast.Node, test func(string) bool) boolOf {
@@ -88,6 +88,7 @@ func ordered[T cmp.Ordered, F ~func(*pairindex.Event) T](operator string, a, b F
 
 func (c *closures) text(n ast.Node) textOf {
 	if field, ok := textField(n); ok {
+		c.texts |= 1 << field
 		return func(ev *pairindex.Event) string { return ev.Texts[field] }
 	}
 	switch n := n.(type) {

@@ -37,7 +37,7 @@ func (p *planner) matches(n *ast.BinaryNode) pairindex.Formula {
 		return pairindex.Opaque()
 	}
 	match := pairindex.Pattern(field, MaxSubject, &pattern{source: source.Value})
-	literals := literals{field}.within(re.Simplify())
+	literals := literalsOf(field).within(re.Simplify())
 	if value, ok := literals.Constant(); ok && value {
 		return match
 	}
@@ -46,7 +46,15 @@ func (p *planner) matches(n *ast.BinaryNode) pairindex.Formula {
 
 // literals finds what a text must have in it for a pattern to match: true where nothing is known.
 type literals struct {
-	field uint8
+	field  uint8
+	folded uint8 // the same text where case does not matter; 0 for none
+}
+
+func literalsOf(field uint8) literals {
+	if field < kinds {
+		return literals{field, field + folded}
+	}
+	return literals{field: field}
 }
 
 var unknown = pairindex.Constant(true)
@@ -62,8 +70,12 @@ func (l literals) required(re *syntax.Regexp, kind pairindex.Kind) pairindex.For
 	case syntax.OpNoMatch:
 		return pairindex.Constant(false)
 	case syntax.OpLiteral:
-		if text, ok := literalText(re); ok {
-			return pairindex.Text(kind, l.field, text)
+		text, ok := literalText(re)
+		switch {
+		case ok && re.Flags&syntax.FoldCase == 0:
+			return textTest(kind, l.field, text)
+		case ok && l.folded != 0:
+			return pairindex.Text(kind, l.folded, foldText(text))
 		}
 	case syntax.OpCapture:
 		return l.required(re.Sub[0], kind)
@@ -113,12 +125,9 @@ func (l literals) concat(parts []*syntax.Regexp, kind pairindex.Kind) pairindex.
 	return pairindex.And(all...)
 }
 
-// literalText gives the bytes that a literal stands for. One that ignores case stands for several; U+FFFD matches any byte that
-// is no UTF-8; and what is no character matches nothing.
+// literalText gives the bytes that a literal is written as. None stand for U+FFFD, which matches any byte that is no UTF-8, and for
+// what is no character, which matches nothing.
 func literalText(re *syntax.Regexp) (string, bool) {
-	if re.Flags&syntax.FoldCase != 0 {
-		return "", false
-	}
 	for _, r := range re.Rune {
 		if r == utf8.RuneError || !utf8.ValidRune(r) {
 			return "", false

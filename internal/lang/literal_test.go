@@ -22,8 +22,11 @@ func TestLiteralsOfPatterns(t *testing.T) {
 		{`team7`, "part team7"},
 		{`(abc)+`, "part abc"},
 		{`^(abc)+$`, "prefix abc"}, // or suffix; not equal
-		{`(?i)vip`, "nothing"},
-		{`(?i)k`, "nothing"},
+		{`(?i)vip`, "part From_Account in any case vip"},
+		{`(?i)^K$`, "equal From_Account in any case k"},
+		{`(?i)^VIP\x{17F}_\d`, "prefix From_Account in any case vips_"},
+		{`^[Aa]`, "prefix From_Account in any case a"},
+		{`ſ(?i)ß`, "part ſ"},
 		{`\x{FFFD}`, "nothing"},
 		{`(?m)^vip`, "part vip"},
 		{`(?m)vip$`, "part vip"},
@@ -41,13 +44,16 @@ func TestLiteralsOfPatterns(t *testing.T) {
 			}
 			var got []string
 			pairindex.Build(1, func(int) pairindex.Rule {
-				return pairindex.Rule{Formula: literals{fromAccount}.within(re.Simplify())}
+				return pairindex.Rule{Formula: literalsOf(fromAccount).within(re.Simplify())}
 			}, pairindex.Options{Found: func(_ int, by []pairindex.Atom, always bool) {
 				if always {
 					got = append(got, "nothing")
 				}
 				for _, a := range by {
 					kind := map[pairindex.Kind]string{pairindex.Equal: "equal", pairindex.Prefix: "prefix", pairindex.Suffix: "suffix", pairindex.Contains: "part"}[a.Kind]
+					if a.Field >= folded {
+						kind += " " + TextName(a.Field)
+					}
 					got = append(got, kind+" "+a.Text)
 				}
 			}})
@@ -73,10 +79,11 @@ func FuzzLiterals(f *testing.F) {
 			return
 		}
 		x := pairindex.Build(1, func(int) pairindex.Rule {
-			return pairindex.Rule{Formula: literals{fromAccount}.within(parsed.Simplify())}
+			return pairindex.Rule{Formula: literalsOf(fromAccount).within(parsed.Simplify())}
 		}, pairindex.Options{})
 		ev := pairindex.Event{}
 		ev.Texts[fromAccount] = text
+		(&Derived{}).fill(&ev.Texts, 1<<(fromAccount+folded))
 		if hits := x.Find(nil, &ev, &pairindex.Scratch{}); len(hits) != 1 {
 			t.Errorf("%q matches %q but lacks its literals", source, text)
 		}

@@ -17,7 +17,7 @@ const (
 	clientIP
 	optPlatform
 	requestID
-	texts // how many there are
+	texts // how many there are; more are made of them: see Derived
 )
 
 const (
@@ -47,11 +47,28 @@ var timeNumber = map[string]uint8{"Time.Hour": hour, "Time.Minute": minute, "Tim
 
 // Likely estimates for each text of an event how likely two pairs have the same.
 func Likely() [pairindex.MaxTexts]float64 {
-	return [pairindex.MaxTexts]float64{fromAccount: 1e-6, toAccount: 1e-6, callbackCommand: 1, clientIP: 1e-4, optPlatform: 0.25, requestID: 1e-7}
+	likely := [pairindex.MaxTexts]float64{fromAccount: 1e-6, toAccount: 1e-6, callbackCommand: 1, clientIP: 1e-4, optPlatform: 0.25, requestID: 1e-7}
+	for field := range texts {
+		for _, kind := range []int{lowered, raised, folded} {
+			likely[field+kind] = likely[field]
+		}
+	}
+	return likely
 }
 
 // TextName and NumberName name the texts and numbers of an event as conditions do.
-func TextName(field uint8) string { return nameOf(textNames, field) }
+func TextName(field uint8) string {
+	name := nameOf(textNames, field%kinds)
+	switch field - field%kinds {
+	case lowered:
+		return "lower(" + name + ")"
+	case raised:
+		return "upper(" + name + ")"
+	case folded:
+		return name + " in any case"
+	}
+	return name
+}
 
 // NumberName is the name of a number, such as PairCount, len(From_Account) or Time.Hour().
 func NumberName(field uint8) string {
@@ -77,9 +94,11 @@ func nameOf(fields map[string]uint8, field uint8) string {
 	return ""
 }
 
-// FillTexts sets the texts that have a bit in which, and perhaps others, to what conditions see of one pair of the callback.
-func FillTexts(to *pairindex.Texts, cb *callback.Callback, pair int, which uint32) {
+// FillTexts sets the texts of PlainTexts that have a bit in which, and perhaps others, to what conditions see of one pair of the
+// callback.
+func FillTexts(to []string, cb *callback.Callback, pair int, which uint32) {
 	p := &cb.Pairs[pair]
+	to = to[:texts]
 	to[fromAccount], to[toAccount] = p.From, p.To
 	if which&^(1<<fromAccount|1<<toAccount) != 0 {
 		to[callbackCommand], to[clientIP] = cb.CallbackCommand, cb.ClientIP
@@ -87,9 +106,14 @@ func FillTexts(to *pairindex.Texts, cb *callback.Callback, pair int, which uint3
 	}
 }
 
-// FillEvent sets ev to what conditions see of one pair of the callback: the texts and numbers that have a bit in texts and numbers.
-func FillEvent(ev *pairindex.Event, cb *callback.Callback, pair int, textBits, numberBits uint32) {
-	FillTexts(&ev.Texts, cb, pair, textBits|lengthTexts(numberBits))
+// FillEvent sets ev to what conditions see of one pair of the callback: the texts and numbers that have a bit in textBits and
+// numberBits. What d made for the event before is no more.
+func FillEvent(ev *pairindex.Event, d *Derived, cb *callback.Callback, pair int, textBits, numberBits uint32) {
+	plain := textBits | textBits>>lowered | textBits>>raised | textBits>>folded // what others are made of is needed too
+	FillTexts(ev.Texts[:], cb, pair, plain|lengthTexts(numberBits))
+	if textBits&^PlainTexts != 0 {
+		d.fill(&ev.Texts, textBits)
+	}
 	if numberBits != 0 {
 		fillNumbers(ev, cb, pair, numberBits)
 	}
@@ -199,18 +223,31 @@ func (p *planner) texts(n *ast.BinaryNode) pairindex.Formula {
 	}
 	kind := kinds[n.Operator]
 	if isField && isText && kind != 0 {
-		return pairindex.Text(kind, field, text.Value)
+		return textTest(kind, field, text.Value)
 	}
 	if isText && n.Operator == "==" {
 		if field, ok := beginning(n.Left, len(text.Value)); ok {
-			return pairindex.Text(pairindex.Prefix, field, text.Value)
+			return textTest(pairindex.Prefix, field, text.Value)
 		}
 	}
 	c := closures{}
 	return c.test(c.compareTexts(n))
 }
 
+// textField recognizes what is a text of the event: a name, or lower or upper of one.
 func textField(n ast.Node) (uint8, bool) {
+	if call, ok := n.(*ast.BuiltinNode); ok && len(call.Arguments) == 1 {
+		kind := caseFunctions[call.Name]
+		field, ok := plainField(call.Arguments[0])
+		return field + kind, ok && kind != 0
+	}
+	return plainField(n)
+}
+
+var caseFunctions = map[string]uint8{"lower": lowered, "upper": raised}
+
+// plainField recognizes the name of a text.
+func plainField(n ast.Node) (uint8, bool) {
 	id, ok := n.(*ast.IdentifierNode)
 	if !ok {
 		return 0, false
@@ -306,7 +343,7 @@ func numberField(n ast.Node) (uint8, bool) {
 		return field, ok
 	case *ast.BuiltinNode:
 		if n.Name == "len" {
-			field, ok := textField(n.Arguments[0])
+			field, ok := plainField(n.Arguments[0])
 			return lengths + field, ok
 		}
 	case *ast.CallNode:
@@ -371,7 +408,7 @@ func isOneOf(field uint8, values []string) pairindex.Formula {
 	values = slices.Compact(values)
 	any := make([]pairindex.Formula, len(values))
 	for i, v := range values {
-		any[i] = pairindex.Text(pairindex.Equal, field, v)
+		any[i] = textTest(pairindex.Equal, field, v)
 	}
 	return pairindex.Or(any...)
 }

@@ -123,6 +123,9 @@ func (q *quick) operand(level int) (f pairindex.Formula, ok bool) {
 	if field, isText := textNames[name]; isText {
 		return q.textTest(field)
 	}
+	if kind := caseFunctions[name]; kind != 0 {
+		return q.caseTest(kind)
+	}
 	if field, isNumber := numberNames[name]; isNumber {
 		return q.numberTest(field)
 	}
@@ -151,14 +154,26 @@ func not(f pairindex.Formula, ok bool) (pairindex.Formula, bool) {
 	return pairindex.Not(f), true
 }
 
-// textTest reads what follows the name of a text.
+// caseTest reads what follows lower or upper.
+func (q *quick) caseTest(kind uint8) (f pairindex.Formula, ok bool) {
+	if !q.take("(") {
+		return f, false
+	}
+	field, ok := textNames[q.word()]
+	if !ok || !q.take(")") {
+		return f, false
+	}
+	return q.textTest(field + kind)
+}
+
+// textTest reads what follows the name of a text, or lower or upper of one.
 func (q *quick) textTest(field uint8) (f pairindex.Formula, ok bool) {
 	kind := pairindex.Equal
 	switch {
 	case q.take("=="):
 	case q.take("!="):
 		text, ok := q.text()
-		return not(pairindex.Text(kind, field, text), ok)
+		return not(textTest(kind, field, text), ok)
 	default:
 		switch q.word() {
 		case "startsWith":
@@ -179,7 +194,7 @@ func (q *quick) textTest(field uint8) (f pairindex.Formula, ok bool) {
 		}
 	}
 	text, ok := q.text()
-	return pairindex.Text(kind, field, text), ok
+	return textTest(kind, field, text), ok
 }
 
 // text reads a string without escapes.

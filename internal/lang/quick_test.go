@@ -30,6 +30,7 @@ func TestQuick(t *testing.T) {
 		`From_Account == "a"`, `From_Account=='a'and To_Account!="b"`, "OptPlatform startsWith `a\\`", `To_Account endsWith "" or ClientIP contains "x"`,
 		`From_Account in ["b", "a", "b"] && RequestId not in ['x']`, `From_Account in vips || To_Account not in staff`, `Mutual and not Mutual && !(Mutual or not (PairCount > 3))`,
 		`SdkAppid == 1400000000 && PairIndex <= 0 && PairCount != 2 && PairCount<3 && PairCount>=1`, "\n(From_Account\t== \"é\")\r\n", `CallbackCommand == ""`,
+		`lower(OptPlatform) == "ios"`, `lower( From_Account )in['a','B'] or upper(To_Account) not in vips`, `upper(ClientIP) startsWith "A" && lower(RequestId) != 'É'`, `lower(To_Account) contains "ÿ"`,
 	} {
 		if !sameAsTree(t, src) {
 			t.Errorf("%s is not read quickly", src)
@@ -41,7 +42,7 @@ func TestQuick(t *testing.T) {
 var pieces = []string{"From_Account", "To_Account", "OptPlatform", "PairCount", "SdkAppid", "Mutual", "Time", "vips", "staff", "nobody", "true", "==", "!=", "<=", ">=", "<", ">", "=",
 	"startsWith", "endsWith", "contains", "in", "not", "not in", "matches", "and", "or", "&&", "||", "!", "(", ")", "[", "]", ",", `"a"`, `'b'`, "`c`", `""`, `"a\"b"`, "'\n'", "``", "0", "7", "012",
 	"1_0", "2.5", "3e", "99999999999999999999", "-1", "a", ".", "?", ":", "#", "/*", "é", "len", "[\"a\", \"b\"]", "['z', `y`, 'z']", "[]", "[1]", "From_Account == \"x\"", "To_Account in vips",
-	"PairCount > 1", "(Mutual)", "not Mutual"}
+	"PairCount > 1", "(Mutual)", "not Mutual", "lower(From_Account)", "upper(", "lower(vips)", "lower (To_Account ) == 'İ'", "lower"}
 
 func TestQuickIsTheTree(t *testing.T) {
 	read, all := 0, 0

@@ -149,7 +149,7 @@ func (b *builder) need(n *node) {
 	case sameNumber, lessNumber:
 		b.needs |= 1<<n.field | 1<<n.other
 	case call:
-		b.texts |= 1<<MaxTexts - 1
+		b.texts |= uint32(n.number >> 32)
 		b.needs |= uint32(n.number)
 	}
 }

@@ -2,7 +2,7 @@ package pairindex
 
 // The most texts and numbers that an event can have.
 const (
-	MaxTexts   = 8
+	MaxTexts   = 32
 	MaxNumbers = 32
 )
 

@@ -46,9 +46,9 @@ func (s *Scratch) begin(parts int) {
 	}
 }
 
-// Look searches for the event's texts. It gives false where no rule matches nor is for the caller to decide. Otherwise that is for
+// Look searches for the event's texts, or for as many of the first of them as Needs says. It gives false where no rule matches nor is for the caller to decide. Otherwise that is for
 // Decide, unless what was found says it all.
-func (x *Index) Look(f *Found, texts *Texts) bool {
+func (x *Index) Look(f *Found, texts []string) bool {
 	x.search(f, texts)
 	f.more = x.more
 	return f.n > 0 || f.more
@@ -89,7 +89,7 @@ func (x *Index) Sure(f *Found) (rules []uint32, ok bool) {
 // Find is Look and Decide in one.
 func (x *Index) Find(dst []Hit, ev *Event, s *Scratch) []Hit {
 	var f Found
-	if !x.Look(&f, &ev.Texts) {
+	if !x.Look(&f, ev.Texts[:]) {
 		return dst
 	}
 	return x.Decide(dst, &f, ev, s)
@@ -102,7 +102,7 @@ func (x *Index) Decide(dst []Hit, f *Found, ev *Event, s *Scratch) []Hit {
 	if f.n <= len(f.few) {
 		s.candidates = append(s.candidates, f.few[:f.n]...)
 	} else {
-		x.search(&Found{scratch: s}, &ev.Texts)
+		x.search(&Found{scratch: s}, ev.Texts[:])
 	}
 	x.others(s, ev)
 	if len(s.candidates) > 1 {
@@ -162,10 +162,10 @@ func (s *Scratch) order(rules int) {
 }
 
 // search adds the postings of all atoms of texts that hold.
-func (x *Index) search(f *Found, texts *Texts) {
+func (x *Index) search(f *Found, texts []string) {
 	for i := range x.equal {
 		l := &x.equal[i]
-		text := texts[l.field&(MaxTexts-1)]
+		text := texts[l.field]
 		if h := hash(l.seed, text); l.has(h) != 0 {
 			x.look(f, l, h, text)
 		}

@@ -108,9 +108,10 @@ func LessNumber(a, b uint8) Formula {
 	return leaf(node{kind: lessNumber, field: a, other: b})
 }
 
-// Call is a test by a function, which cannot fail and keeps nothing of the event. numbers has a bit for each number that it uses.
-func Call(numbers uint32, f func(*Event) bool) Formula {
-	return leaf(node{kind: call, number: int64(numbers), ref: f})
+// Call is a test by a function, which cannot fail and keeps nothing of the event. texts and numbers have a bit for each text and
+// number that it uses.
+func Call(texts, numbers uint32, f func(*Event) bool) Formula {
+	return leaf(node{kind: call, number: int64(uint64(texts)<<32 | uint64(numbers)), ref: f})
 }
 
 // Opaque is a test that only the caller can do, and that may fail.

@@ -117,7 +117,7 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	case 6:
 		return []Formula{SameNumber(0, 1), LessNumber(field, 2)}[r.IntN(2)]
 	case 7:
-		return Call(1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
+		return Call(0, 1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
 	}
 	return Text([]Kind{Equal, Prefix, Suffix, Contains}[r.IntN(4)], field, text)
 }
