@@ -166,6 +166,10 @@ func TestBuildReportsEveryProblemAtItsPlace(t *testing.T) {
 		{"comment that cut a text", "text: Ticket #1 is {{ PairIndex }} #2", "a.yaml:2:"},
 		{"secret in an expression", `text: '{{ "${env:A}" + From_Account }}'`, "a.yaml:2:12: a secret cannot stand inside {{ }}"},
 		{"secret that is not there", "text: see ${env:AFTERMATH_NOT_SET}", "a.yaml:2:11: ${env:AFTERMATH_NOT_SET}"},
+		{"secrets that are not there", "text: ${env:NOT_ONE} {{ PairIndex }} ${env:NOT_TWO}, ${env:NOT_THREE}",
+			"a.yaml:2:7: ${env:NOT_ONE}: the environment variable is not set\na.yaml:2:38: ${env:NOT_TWO}: the environment variable is not set\n" +
+				"a.yaml:2:54: ${env:NOT_THREE}: the environment variable is not set"},
+		{"secrets that are not there, in a plain string", "plain: ${env:NOT_ONE}-${env:NOT_TWO}", "a.yaml:2:8: ${env:NOT_ONE}: the environment variable is not set\na.yaml:2:23: ${env:NOT_TWO}: "},
 		{"secret that is not there, in a plain string", "plain: see ${env:AFTERMATH_NOT_SET}", "a.yaml:2:12: ${env:AFTERMATH_NOT_SET}"},
 		{"enum", "level: middle", "a.yaml:2:8: level must be one of low, high"},
 		{"enum below", "doors: [{name: a, side: left}, {name: b, side: up}]", "a.yaml:2:48: doors.1.side must be one of left, right"},

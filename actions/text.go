@@ -1,14 +1,12 @@
 package actions
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/aftermath-rules/aftermath/internal/lang"
-	"github.com/aftermath-rules/aftermath/internal/secrets"
 	"github.com/aftermath-rules/aftermath/internal/strictyaml"
 )
 
@@ -128,11 +126,7 @@ func compileParts(d *strictyaml.Decoder, n *yaml.Node, scalar bool) (parts []par
 func compileLiteral(d *strictyaml.Decoder, n *yaml.Node, seg lang.Segment) ([]part, bool) {
 	pieces, err := scopeOf(d).split(seg.Literal)
 	if err != nil {
-		at := seg.Offset
-		if e, ok := errors.AsType[*secrets.Error](err); ok {
-			at += e.At
-		}
-		d.ProblemAt(n, at, err.Error())
+		d.ExpandProblems(n, seg.Offset, err)
 		return nil, false
 	}
 	parts := make([]part, len(pieces))

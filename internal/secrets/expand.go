@@ -25,8 +25,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Offset is the byte of the string at which the secret begins.
 func (e *Error) Offset() int { return e.At }
 
-// Expand puts in every ${…} of s; $${ writes ${. The error is an *Error for the first secret that is misspelt, missing, empty or
-// not allowed.
+// Expand puts in every ${…} of s; $${ writes ${. The error has an *Error for each secret that is misspelt, missing,
+// empty or not allowed, joined where there are several.
 func (r *Resolver) Expand(s string) (string, error) {
 	if !strings.Contains(s, "${") {
 		return s, nil
@@ -47,6 +47,7 @@ func (r *Resolver) Expand(s string) (string, error) {
 func (r *Resolver) Split(s string) ([]Part, error) {
 	var parts []Part
 	var literal strings.Builder
+	var errs []error
 	for i := 0; i < len(s); {
 		switch {
 		case strings.HasPrefix(s[i:], "$${"):
@@ -55,7 +56,10 @@ func (r *Resolver) Split(s string) ([]Part, error) {
 		case strings.HasPrefix(s[i:], "${"):
 			reference, value, err := r.reference(s[i:])
 			if err != nil {
-				return nil, &Error{Secret: reference, At: i, Err: err}
+				errs = append(errs, &Error{Secret: reference, At: i, Err: err})
+				if !strings.Contains(s[i:], "}") {
+					return nil, errors.Join(errs...) // it is shown in part, and what follows it belongs to it
+				}
 			}
 			parts = append(parts, Part{Text: literal.String()}, Part{Text: value, Secret: true})
 			literal.Reset()
@@ -64,6 +68,9 @@ func (r *Resolver) Split(s string) ([]Part, error) {
 			literal.WriteByte(s[i])
 			i++
 		}
+	}
+	if errs != nil {
+		return nil, errors.Join(errs...)
 	}
 	if literal.Len() > 0 || len(parts) == 0 {
 		parts = append(parts, Part{Text: literal.String()})

@@ -75,6 +75,18 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// Every secret that can't be put in is told, not the first alone.
+func TestExpandTellsEveryError(t *testing.T) {
+	_, err := new(Resolver).Expand("${env:A} ${file:b} ${c} ${env:D ${env:E")
+	var got []string
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		got = append(got, e.(*Error).Secret)
+	}
+	if diff := cmp.Diff([]string{"${env:A}", "${file:b}", "${c}", "${env:D ${env:E"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSplitTellsSecretsFromLiterals(t *testing.T) {
 	t.Setenv("A", "{{ From_Account }}")
 	r := &Resolver{Env: []string{"A"}}

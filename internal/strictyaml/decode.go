@@ -23,7 +23,7 @@ type Unmarshaler interface {
 type Decoder struct {
 	Doc *Document
 	// Expand puts secrets into a plain string field; nil leaves strings as they are. An error is a problem at the string; one
-	// that has a method Offset() int (bytes into the string) is reported exactly there.
+	// that has a method Offset() int (bytes into the string) is reported exactly there, and joined ones each by itself.
 	Expand func(s string) (string, error)
 	// Section is told by DecodeFile which top-level key comes next; it may set Expand. Nil is told nothing.
 	Section func(name string)
@@ -262,18 +262,28 @@ func (d *Decoder) expand(n *yaml.Node, s string) string {
 		return s
 	}
 	expanded, err := d.Expand(s)
-	if err == nil {
-		return expanded
+	if err != nil {
+		d.ExpandProblems(n, 0, err)
+		return s
 	}
-	offset := 0
+	return expanded
+}
+
+// ExpandProblems reports the errors of an Expand, each at its own offset in the string, which begins at a byte of n's decoded value.
+func (d *Decoder) ExpandProblems(n *yaml.Node, begin int, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			d.ExpandProblems(n, begin, e)
+		}
+		return
+	}
 	if at, ok := errors.AsType[interface {
 		error
 		Offset() int
 	}](err); ok {
-		offset = at.Offset()
+		begin += at.Offset()
 	}
-	d.ProblemAt(n, offset, err.Error())
-	return s
+	d.ProblemAt(n, begin, err.Error())
 }
 
 func (d *Decoder) wrongKind(n *yaml.Node, want string) {
