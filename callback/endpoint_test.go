@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -557,6 +558,16 @@ func TestSetApps(t *testing.T) {
 	}
 	if res, _ := e.exchange(t, request); res.StatusCode != 200 {
 		t.Errorf("status = %d, want 200", res.StatusCode)
+	}
+	if err := e.verifier.SetApps([]App{{SdkAppid: math.MaxInt64}, {SdkAppid: math.MaxInt64 - 8}}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]int{
+		"9223372036854775807": 200, "9223372036854775799": 200, "9223372036854775808": 403, "18446744073709551615": 403, "92233720368547758070": 403,
+	} {
+		if res, _ := e.exchange(t, post("/chat?SdkAppid="+id, packetOf(pairOf("a", "b")))); res.StatusCode != want {
+			t.Errorf("SdkAppid=%s: status = %d, want %d", id, res.StatusCode, want)
+		}
 	}
 }
 

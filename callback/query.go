@@ -43,10 +43,11 @@ func (p *param) number() (int64, bool) {
 	}
 	var n int64
 	for _, c := range []byte(p.last) {
-		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
+		digit := int64(c) - '0'
+		if digit < 0 || digit > 9 || n > (math.MaxInt64-digit)/10 {
 			return 0, false
 		}
-		n = 10*n + int64(c-'0')
+		n = 10*n + digit
 	}
 	return n, true
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/mail"
+	"net/netip"
 	"strings"
 
 	"github.com/aftermath-rules/aftermath/actions"
@@ -41,8 +42,8 @@ func newServer(c Config, env actions.Env) (*server, error) {
 	switch {
 	case s.host == "":
 		return nil, fieldError("host", "is missing: set host here, or smtp.host in aftermath.yaml for all email actions")
-	case strings.ContainsAny(s.host, "/@ \t\r\n"):
-		return nil, fieldError("host", "%q is no name or address of a mail server", s.host)
+	case !isHost(s.host):
+		return nil, fieldError("host", "%q is no name or address of a mail server; its port is the field port", s.host)
 	case s.tls != starttls && s.tls != implicit && s.tls != none:
 		field := "tls"
 		if c.TLS == "" && c.SMTP.TLS != "" {
@@ -60,6 +61,12 @@ func newServer(c Config, env actions.Env) (*server, error) {
 		return nil, err
 	}
 	return s, s.setTLS(cmp.Or(c.CA, c.SMTP.CA))
+}
+
+// isHost tells a name or an address from what else people write for one, such as a name with its port.
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || !strings.ContainsAny(s, ":[]/@ \t\r\n")
 }
 
 func (s *server) setLogin(c Config, def actions.SMTP) error {

@@ -177,7 +177,7 @@ func (l *loader) checkSMTP(c *Config) {
 		return
 	}
 	s, at := c.SMTP, func(key string) *yaml.Node { return l.at("smtp", key) }
-	if s.Host == "" || strings.ContainsAny(s.Host, "/@ \t\r\n") {
+	if _, err := netip.ParseAddr(s.Host); s.Host == "" || err != nil && strings.ContainsAny(s.Host, ":[]/@ \t\r\n") {
 		l.problemUnlessSecret(s.Host, at("host"), "smtp.host must name the mail server, such as smtp.example.com; its port is smtp.port")
 	}
 	if l.has("smtp", "port") && (s.Port < 1 || s.Port > 65535) {
