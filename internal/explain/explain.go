@@ -16,7 +16,8 @@ import (
 const (
 	manyRules   = 100    // a set of more shows what matches, and the nearest misses
 	mostMisses  = 10     // of such a set, for each pair
-	mostPairs   = 100    // that are explained
+	mostPairs   = 100    // that are explained, or as many as have
+	mostShown   = 5_000  // rules to explain among them, where that is more
 	evaluations = 50_000 // of conditions in search of the nearest misses, for one callback
 )
 
@@ -77,7 +78,11 @@ func (e *explainer) explain(ctx context.Context) (*Explanation, error) {
 		e.places[r] = i
 	}
 	out := &Explanation{RuleSet: e.set.Hash, Pairs: []Pair{}}
-	shown := min(len(e.cb.Pairs), mostPairs)
+	each := min(len(e.set.Rules), manyRules+mostMisses)
+	if e.only != "" {
+		each = 1
+	}
+	shown := min(len(e.cb.Pairs), max(mostPairs, mostShown/max(each, 1)))
 	out.OmittedPairs = len(e.cb.Pairs) - shown
 	e.budget = evaluations / max(shown, 1)
 	for pair := range shown {

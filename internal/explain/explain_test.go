@@ -109,6 +109,13 @@ func TestExplainManyRules(t *testing.T) {
 	if len(x.Pairs) != mostPairs || x.OmittedPairs != 5000-mostPairs || x.Pairs[0].Unsearched != 1999-evaluations/mostPairs || len(x.Pairs[99].Rules) != 11 {
 		t.Errorf("%d pairs, %d omitted, %d unsearched", len(x.Pairs), x.OmittedPairs, x.Pairs[0].Unsearched)
 	}
+	// Of one rule, or of few, it shows more pairs.
+	if x, err = Explain(t.Context(), rs, &callback.Callback{Pairs: pairs}, "r500"); err != nil || len(x.Pairs) != 5000 || x.OmittedPairs != 0 {
+		t.Errorf("one rule: %d pairs, %v", len(x.Pairs), err)
+	}
+	if x, err = Explain(t.Context(), rulestest.Compile(t, many(5)), &callback.Callback{Pairs: pairs}, ""); err != nil || len(x.Pairs) != 1000 || x.OmittedPairs != 4000 {
+		t.Errorf("five rules: %d pairs, %v", len(x.Pairs), err)
+	}
 }
 
 // A request takes its packet and query in the ways that people have them.
