@@ -16,7 +16,7 @@ type memory struct {
 
 	scan   sync.Mutex // one recall at a time
 	past   *Settled   // nil unless something was read again lately
-	from   time.Time  // past covers what was recorded from then
+	from   Moment     // past covers what was recorded from then; the zero value: nothing
 	upTo   time.Time  // to then; what this process records later is added as it is recorded
 	needed time.Time  // when past was last asked for
 }
@@ -141,7 +141,7 @@ func (m *memory) matched(p *Pack, index int, first string) (deliveries []Job, re
 }
 
 // recall makes sure that the past is known from since on. It tells whether ctx is still alive.
-func (e *Engine) recall(ctx context.Context, since time.Time) bool {
+func (e *Engine) recall(ctx context.Context, since Moment) bool {
 	m := &e.memory
 	m.scan.Lock()
 	defer m.scan.Unlock()
@@ -152,22 +152,23 @@ func (e *Engine) recall(ctx context.Context, since time.Time) bool {
 	if m.past == nil {
 		// From here on note adds to it, so that nothing falls between the reading and what is recorded meanwhile.
 		m.past = NewSettled()
-		m.from, m.upTo = time.Time{}, time.Time{}
+		m.from, m.upTo = Moment{}, time.Time{}
 	}
-	covered := !m.from.IsZero() && !since.Before(m.from)
+	covered := m.from != Moment{} && !since.Before(m.from)
 	if covered && now.Sub(m.upTo) < recallFresh {
 		m.mu.Unlock()
 		return true
 	}
 	from := since
 	if covered {
-		from = m.upTo
+		from = Moment{At: m.upTo} // what this process has recorded since is known: others' clocks tell the rest
 	}
 	m.mu.Unlock()
 
+	from.At = from.At.Add(-recallMargin)
 	var s *Settled
 	ok := persist(ctx, recallTime, func(ctx context.Context) (err error) {
-		s, err = e.Store.Settled(ctx, from.Add(-recallMargin))
+		s, err = e.Store.Settled(ctx, from)
 		return err
 	}, func(err error) { e.log.Warn("reading what was recorded of a pack that is read again", zap.Error(err)) })
 	if ok {
@@ -176,7 +177,7 @@ func (e *Engine) recall(ctx context.Context, since time.Time) bool {
 	return ok
 }
 
-func (m *memory) learn(s *Settled, since, now time.Time, covered bool) {
+func (m *memory) learn(s *Settled, since Moment, now time.Time, covered bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.past.merge(s)
@@ -192,7 +193,7 @@ func (m *memory) tidy(now time.Time) {
 	defer m.mu.Unlock()
 	if m.past != nil && now.Sub(m.needed) > recallKept {
 		if m.scan.TryLock() { // not while it is being read
-			m.past, m.from = nil, time.Time{}
+			m.past, m.from = nil, Moment{}
 			m.scan.Unlock()
 		}
 	}

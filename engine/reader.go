@@ -89,7 +89,7 @@ func (e *Engine) pace(ctx context.Context) bool {
 // takePack records what matched of each callback and sends its deliveries on their way. If ctx ends meanwhile the pack stays in the
 // store, and is read again at the next start.
 func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
-	if p.Again && !e.recall(ctx, p.Stored) {
+	if p.Again && !e.recall(ctx, p.Since) {
 		return
 	}
 	failpoint.Pass(failpoint.Match)
@@ -148,7 +148,7 @@ func (e *Engine) matchPack(m *matcher, p *Pack) (entries []entry, jobs []Job) {
 
 // takeBundle sends the deliveries of a bundle on their way, as takePack does.
 func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
-	if b.Again && !e.recall(ctx, b.Stored) {
+	if b.Again && !e.recall(ctx, b.Since) {
 		return
 	}
 	bundle := newBatch(b.Ack)

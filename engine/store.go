@@ -27,11 +27,28 @@ type Pack struct {
 	Seq     uint64    // of the pack in the accept stream, from 1
 	Ordinal uint64    // of its first record: how many callbacks were stored before it
 	Stored  time.Time // by the store's clock
+	Since   Moment    // when it was stored: nothing of it was recorded before
 	Records []Record
 	// Again says that this pack may have been read before, by this process or another: ask Settled before acting on it.
 	Again bool
 	// Ack says that everything of the pack is settled: it is never read again. It does not wait.
 	Ack func()
+}
+
+// Moment is when something was stored: the time by the store's clock, and, where the store is alone with its streams, how far those had come,
+// which holds however clocks jump.
+type Moment struct {
+	At    time.Time
+	Exact bool      // After is known
+	After [3]uint64 // the last numbers that were given to what is parked, to what has ended, and to dead letters
+}
+
+// Before tells whether what was recorded since m may be more than what was since o.
+func (m Moment) Before(o Moment) bool {
+	if !m.Exact || !o.Exact {
+		return m.At.Before(o.At)
+	}
+	return m.After[0] < o.After[0] || m.After[1] < o.After[1] || m.After[2] < o.After[2]
 }
 
 // Parked is one delivery that waits for its next attempt. Its fields are stored: add to them, never change or take away.
@@ -51,7 +68,7 @@ type Parked struct {
 
 // Bundle is a run of parked deliveries that fell due together.
 type Bundle struct {
-	Stored     time.Time // when it was parked, by the store's clock
+	Since      Moment // when it was parked
 	Deliveries []Parked
 	Again      bool   // as in Pack
 	Ack        func() // as in Pack
@@ -231,8 +248,9 @@ type Store interface {
 	Append(ctx context.Context, events []Event, totals *Totals) (seq uint64, err error)
 	// Totals gives this node's totals, as last appended, and the sum of the other nodes'.
 	Totals(ctx context.Context) (own, others *Totals, err error)
-	// Settled reads what was recorded since the time; all there is where that is yet to come, since then the clock was put back.
-	Settled(ctx context.Context, since time.Time) (*Settled, error)
+	// Settled reads what was recorded since the moment; where that is not exact, and its time is yet to come, all there is, since then the clock
+	// was put back.
+	Settled(ctx context.Context, since Moment) (*Settled, error)
 	// DeadLetter gives the dead letter of one delivery; ErrNotFound where there is none.
 	DeadLetter(ctx context.Context, delivery string) (*DeadLetter, error)
 	// Exhume takes this dead letter away, once it is replayed or discarded; ErrNotFound where it is gone, or where another of the

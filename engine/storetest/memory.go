@@ -159,6 +159,11 @@ func (m *Memory) wait(ctx context.Context, take func() (ok bool, in time.Duratio
 	}
 }
 
+// sinceLocked is the moment of what is being stored. Memory gives all that is parked and dead anyway.
+func (m *Memory) sinceLocked() engine.Moment {
+	return engine.Moment{At: m.nowLocked(), Exact: true, After: [3]uint64{0, uint64(len(m.data.events)), 0}}
+}
+
 // Accept stores r as a pack of its own.
 func (m *Memory) Accept(ctx context.Context, r *engine.Record) error { return m.AcceptPack(ctx, r) }
 
@@ -166,7 +171,7 @@ func (m *Memory) Accept(ctx context.Context, r *engine.Record) error { return m.
 func (m *Memory) AcceptPack(ctx context.Context, rs ...*engine.Record) error {
 	return m.write(ctx, "accept", func() error {
 		d := m.data
-		p := &memoryPack{pack: engine.Pack{Seq: uint64(len(d.packs) + 1), Ordinal: d.ordinal, Stored: m.nowLocked()}}
+		p := &memoryPack{pack: engine.Pack{Seq: uint64(len(d.packs) + 1), Ordinal: d.ordinal, Stored: m.nowLocked(), Since: m.sinceLocked()}}
 		for _, r := range rs {
 			c := *r
 			c.Body, c.Received = slices.Clone(r.Body), r.Received.UTC()
@@ -235,7 +240,7 @@ func (m *Memory) Park(ctx context.Context, ps []engine.Parked) error {
 		}
 		for _, due := range slices.SortedFunc(maps.Keys(byDue), time.Time.Compare) {
 			m.data.bundles = append(m.data.bundles, &memoryBundle{
-				bundle: engine.Bundle{Stored: m.nowLocked(), Deliveries: byDue[due]}, due: due,
+				bundle: engine.Bundle{Since: m.sinceLocked(), Deliveries: byDue[due]}, due: due,
 			})
 		}
 		return nil

@@ -116,16 +116,16 @@ func (m *Memory) Totals(ctx context.Context) (own, others *engine.Totals, err er
 }
 
 // Settled implements engine.Store.
-func (m *Memory) Settled(ctx context.Context, since time.Time) (*engine.Settled, error) {
+func (m *Memory) Settled(ctx context.Context, since engine.Moment) (*engine.Settled, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, engine.ErrClosed
 	}
 	s := engine.NewSettled()
-	putBack := since.After(m.nowLocked())
+	putBack := since.At.After(m.nowLocked())
 	for _, p := range m.data.events {
-		if p.Stored.Before(since) && !putBack {
+		if since.Exact && p.Seq <= since.After[1] || !since.Exact && p.Stored.Before(since.At) && !putBack {
 			continue
 		}
 		for i := range p.Events {

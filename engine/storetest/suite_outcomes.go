@@ -100,7 +100,7 @@ func testParkRestart(t *testing.T, o Opener) {
 	nextBundles(t, s, 1)
 	// What is acked is settled soon, not at once.
 	eventually(t, "the acked bundle gone", func() bool {
-		st, err := s.Settled(ctxFor(t), now.Add(-time.Minute))
+		st, err := s.Settled(ctxFor(t), engine.Moment{At: now.Add(-time.Minute)})
 		return err == nil && st.Parks["acked"] == 0 && st.Parks["read"] == 3 && st.Parks["waiting"] == 3
 	})
 	s = o.Reopen(t, s)
@@ -261,7 +261,7 @@ func testSettled(t *testing.T, o Opener) {
 	must(t, s.Bury(ctx, &engine.DeadLetter{Parked: parked("buried", time.Now()), At: time.Now().UTC()}))
 	nextBundles(t, s, 1)
 	s = o.Reopen(t, s)
-	got, err := s.Settled(ctx, since)
+	got, err := s.Settled(ctx, engine.Moment{At: since})
 	must(t, err)
 	if m := got.Matched[engine.PackIndex{Seq: 3, Index: 1}]; m == nil || !reflect.DeepEqual(m, matched(3, 1).Matched) {
 		t.Errorf("matched: %+v", got.Matched)
@@ -279,7 +279,7 @@ func testSettled(t *testing.T, o Opener) {
 		t.Errorf("dead: %v", got.Dead)
 	}
 	// As after a clock that was put back by an hour.
-	later, err := s.Settled(ctx, time.Now().Add(time.Hour))
+	later, err := s.Settled(ctx, engine.Moment{At: time.Now().Add(time.Hour)})
 	must(t, err)
 	if !reflect.DeepEqual(later, got) {
 		t.Errorf("since a time that is yet to come: %+v, want all there is: %+v", later, got)

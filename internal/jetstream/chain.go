@@ -148,6 +148,9 @@ func (c *chain) publish(ctx context.Context, ss *session, pack []byte, count int
 	if as = as.or(c.handed); as != (handed{}) {
 		m.Header.Set(handedHeader, as.String())
 	}
+	if c.kind == kindCallbacks {
+		c.s.markSince(m)
+	}
 	ack, err := ss.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(c.last))
 	if err != nil {
 		c.sure = false

@@ -262,7 +262,7 @@ func wantRest(t *testing.T, s *jetstream.Store, done uint64, rare bool) {
 		t.Errorf("totals %+v", own)
 	}
 	var pending, dead, quarantined uint64
-	settled, err := s.Settled(ctx, time.Time{})
+	settled, err := s.Settled(ctx, engine.Moment{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func goldenOutcomes(t *testing.T, ctx context.Context, s *jetstream.Store) {
 	if err != nil || !reflect.DeepEqual(d, &engine.DeadLetter{Parked: goldenParked("d1"), At: goldenTime}) {
 		t.Errorf("dead letter %+v, %v", d, err)
 	}
-	st, err := s.Settled(ctx, time.Time{}.Add(time.Hour))
+	st, err := s.Settled(ctx, engine.Moment{At: time.Time{}.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

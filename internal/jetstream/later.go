@@ -66,6 +66,7 @@ func (s *Store) scheduled(due time.Time, records [][]byte) *nats.Msg {
 	m := nats.NewMsg(dueSubject)
 	m.Data = encodeBundle(now, records)
 	m.Header.Set(jetstream.MsgIDHeader, bundleID(records))
+	s.markSince(m)
 	if due.After(now) {
 		// One subject each: a schedule replaces the one of the same subject.
 		m.Subject = scheduleSubject + nuid.Next()
@@ -149,5 +150,5 @@ func (s *Store) readBundle(m jetstream.Msg, seq uint64, _ time.Time, again bool)
 	if err != nil {
 		return nil, &badMessage{err}
 	}
-	return &engine.Bundle{Stored: p.written, Deliveries: parked, Again: again, Ack: func() { s.bundles.ack(seq) }}, nil
+	return &engine.Bundle{Since: momentOf(m, p.written), Deliveries: parked, Again: again, Ack: func() { s.bundles.ack(seq) }}, nil
 }

@@ -172,7 +172,8 @@ func (p *partition) readPack(m jetstream.Msg, seq uint64, at time.Time, again bo
 	}
 	p.repeats.feed(seq, records, p.s.o.Now())
 	return &engine.Pack{
-		Seq: packSeq(p.number, seq), Ordinal: head.ordinal, Stored: at, Records: records, Again: again, Ack: func() { p.packs.ack(seq) },
+		Seq: packSeq(p.number, seq), Ordinal: head.ordinal, Stored: at, Since: momentOf(m, at), Records: records, Again: again,
+		Ack: func() { p.packs.ack(seq) },
 	}, nil
 }
 

@@ -119,6 +119,13 @@ func (t *tail) reached(stream string, seq, ordinal uint64) {
 	t.write()
 }
 
+// recorded gives how far what is parked, outcomes and dead letters have come.
+func (t *tail) recorded() (parked, ended, dead uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at.of(laterStream), t.at.of(outcomesStream), t.at.of(deadStream)
+}
+
 func (at *tailAt) reached(stream string, seq, ordinal uint64) (further bool) {
 	for i, name := range streamNames() {
 		if name != stream || seq <= at.seqs[i] {

@@ -94,7 +94,7 @@ func (s *Store) Totals(ctx context.Context) (own, others *engine.Totals, err err
 }
 
 // Settled implements engine.Store.
-func (s *Store) Settled(ctx context.Context, since time.Time) (*engine.Settled, error) {
+func (s *Store) Settled(ctx context.Context, since engine.Moment) (*engine.Settled, error) {
 	c, err := s.at(ctx)
 	if err != nil {
 		return nil, err
