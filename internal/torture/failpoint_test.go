@@ -67,7 +67,7 @@ func TestTortureFailpoints(t *testing.T) {
 // dies sends callbacks and replays dead letters until the process has ended; it tells whether it did within a while.
 func dies(t testing.TB, s *program.Server, send *sender) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), program.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*program.Patience) // the last of many passes may be minutes away
 	defer cancel()
 	for s.Running() && !s.Up() && ctx.Err() == nil { // it may die while it starts
 		time.Sleep(10 * time.Millisecond)

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -150,6 +151,13 @@ func (l *ledger) handled(t testing.TB, s *program.Server) program.Status {
 func handledAtLeast(t testing.TB, s *program.Server, callbacks int64) program.Status {
 	t.Helper()
 	var st program.Status
+	defer func() {
+		if t.Failed() && s.Running() {
+			_, status := s.Request(http.MethodGet, "/api/v1/status")
+			_, pending := s.Request(http.MethodGet, "/api/v1/deliveries?status=pending&limit=5")
+			t.Logf("the status is %s\npending are %s", status, pending)
+		}
+	}()
 	program.Within(t, 5*time.Minute, "everything to be handled", func() bool {
 		st = s.Status()
 		return int64(st.Counts.Callbacks) >= callbacks && st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0

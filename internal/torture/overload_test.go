@@ -29,24 +29,34 @@ const (
 // What it cannot show: how much of the ten times reaches the program, since the sender runs on the same cores and has 1,024 connections at
 // most; what is due waits for one.
 func TestTortureOverload(t *testing.T) {
+	eachOverload(t, func(t *testing.T, dir string) (s *program.Server, check func()) {
+		s = built.Start(t, dir)
+		return s, func() {}
+	})
+}
+
+// eachOverload overloads a program, as start starts it, in each of some ways; check is called when the load is over, and when all is handled.
+func eachOverload(t *testing.T, start func(t *testing.T, dir string) (s *program.Server, check func())) {
 	for _, c := range []struct {
-		name string
-		pad  int // bytes that every packet is longer
-		conc int // connections
+		name        string
+		pad         int // bytes that every packet is longer
+		connections int
 	}{
 		{"packets of one pair", 0, 1024},
 		{"packets of 200 KB", 200_000, 256},
 	} {
-		t.Run(c.name, func(t *testing.T) { overload(t, c.pad, c.conc) })
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger()
+			l.pad = c.pad
+			hook := newReceiver(t, l)
+			dir := newFolder(t, hundredRules(hook.URL), "")
+			s, check := start(t, dir)
+			overload(t, l, s, c.connections, check)
+		})
 	}
 }
 
-func overload(t *testing.T, pad, connections int) {
-	l := newLedger()
-	l.pad = pad
-	hook := newReceiver(t, l)
-	dir := newFolder(t, hundredRules(hook.URL), "")
-	s := built.Start(t, dir)
+func overload(t *testing.T, l *ledger, s *program.Server, connections int, check func()) {
 	send := newSender(t, l, connections)
 
 	const calm = 2 * time.Second
@@ -63,7 +73,9 @@ func overload(t *testing.T, pad, connections int) {
 	took := time.Since(start)
 	taken := float64(l.ok.Load()-before) / took.Seconds()
 
+	check()
 	tally := l.check(t, s, "hook")
+	check()
 	peak := peakRSS(t, s)
 	counted := func() bool { return int(s.Status().Counts.Refused) == tally.refused }
 	program.Eventually(t, fmt.Sprintf("%d refused callbacks to be counted", tally.refused), counted)
