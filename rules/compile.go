@@ -30,6 +30,8 @@ type Options struct {
 	// OpenLists names the lists whose values WithLists may replace: for rule tests.
 	OpenLists map[string]bool
 
+	maxRules int // 0 for as many as usual
+
 	trial  bool    // what did not change is taken over from Prev as it is, its secrets and list files too: nothing will be run
 	reader *reader // nil: the disk
 	broken string  // the text of files that could not be parsed
@@ -60,11 +62,14 @@ func Compile(files []*File, o Options) (*RuleSet, error) {
 // compile is Compile that also gives the files that the set depends on, or would if it could be compiled.
 func compile(files []*File, o Options) (*RuleSet, []string, error) {
 	if o.reader == nil {
-		o.reader = newReader(resolveAll(slices.Concat(o.Folders, o.Permit.Files)))
+		o.reader = newReader(resolveAll(slices.Concat(o.Folders, o.Permit.Files)), usualBounds.inputs)
 	}
 	count := 0
 	for _, f := range files {
 		count += f.count()
+		if most := cmp.Or(o.maxRules, usualBounds.rules); count > most {
+			return nil, nil, Problems{{File: f.Name, Line: 1, Column: 1, Message: fmt.Sprintf("with this file there are %d rules, more than %d", count, most)}}
+		}
 	}
 	c := &compiler{
 		Options: o,

@@ -56,7 +56,7 @@ func TestEditIsAFreshLoad(t *testing.T) {
 		}
 		build := func(text string, prev *RuleSet) (*RuleSet, error) {
 			other := newSource("rules/b.yaml", "b.yaml", "/rules/b.yaml", []byte("rules:\n  - name: other\n    condition: Mutual\n    actions: [crm]\n"))
-			set, _, err := l.build(&snapshot{files: []source{newSource("rules/a.yaml", "a.yaml", "/rules/a.yaml", []byte(text)), other}, reader: newReader(nil)}, prev)
+			set, _, err := l.build(&snapshot{files: []source{newSource("rules/a.yaml", "a.yaml", "/rules/a.yaml", []byte(text)), other}, reader: newReader(nil, usualBounds.inputs)}, prev)
 			return set, err
 		}
 		set, _ := build(text, nil)

@@ -130,7 +130,7 @@ func (l *Loader) loadLastGood(dir string) (*snapshot, error) {
 		return nil, err
 	}
 	roots := resolveAll(l.Roots)
-	s := &snapshot{folders: roots, reader: newReader(slices.Concat(roots, resolveAll(l.Permit.Files)))}
+	s := &snapshot{folders: roots, reader: newReader(slices.Concat(roots, resolveAll(l.Permit.Files)), usualBounds.inputs)}
 	for _, f := range k.Files {
 		sum := sha256.Sum256([]byte(f.Text))
 		if hex.EncodeToString(sum[:]) != f.SHA256 {

@@ -17,8 +17,17 @@ import (
 // Bounds on what is read at all: far above what anyone writes, far below what would take the process down.
 const (
 	maxRulesFile = 64 << 20
-	maxInputFile = 1 << 30
+	maxInputFile = 512 << 20
 )
+
+// bounds are those on a whole set. What they cost is said in the README.
+type bounds struct {
+	text   int64 // bytes of all rules files
+	rules  int
+	inputs int64 // bytes of all files that rules name
+}
+
+var usualBounds = bounds{text: 256 << 20, rules: 1 << 20, inputs: maxInputFile}
 
 // entry is one rules file as it lies on disk.
 type entry struct {

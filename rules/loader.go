@@ -23,6 +23,15 @@ type Loader struct {
 	Mask      *secrets.Mask   // is told every secret; may be nil
 	Exclude   []string        // folders below the roots that are none of the rules, such as the program's data
 	OpenLists map[string]bool // the lists whose values WithLists may replace: for rule tests
+
+	limits *bounds // for tests; nil for the usual ones
+}
+
+func (l *Loader) bounds() *bounds {
+	if l.limits != nil {
+		return l.limits
+	}
+	return &usualBounds
 }
 
 // Load reads everything below the roots and compiles it. What did not change since prev (which may be nil) is taken over from it.
@@ -61,14 +70,18 @@ func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 	s := &snapshot{
 		problems: slices.Clone(ls.problems),
 		folders:  ls.roots,
-		reader:   newReader(slices.Concat(ls.roots, resolveAll(l.Permit.Files))),
+		reader:   newReader(slices.Concat(ls.roots, resolveAll(l.Permit.Files)), l.bounds().inputs),
 		listing:  ls,
 	}
+	var read int64
 	for _, e := range ls.files {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		data, err := readBelow(e.dir, e.real, maxRulesFile)
+		if read += int64(len(data)); read > l.bounds().text {
+			err = fmt.Errorf("with it the rules files are larger than %d MiB in all", l.bounds().text>>20)
+		}
 		if err != nil {
 			s.problems = append(s.problems, Problem{File: e.name, Line: 1, Column: 1, Message: "cannot be read: " + err.Error()})
 			continue
@@ -122,7 +135,7 @@ func (l *Loader) buildWith(s *snapshot, prev *RuleSet, carry bool) (*RuleSet, []
 	}
 	set, inputs, err := compile(files, Options{
 		Registry: l.Registry, Env: l.Env, Permit: l.Permit, Folders: s.folders, Prev: prev, Mask: l.Mask, OpenLists: l.OpenLists,
-		reader: s.reader, broken: broken.String(),
+		reader: s.reader, broken: broken.String(), maxRules: l.bounds().rules,
 	})
 	if err != nil || len(problems) > 0 {
 		var ps Problems

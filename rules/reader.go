@@ -21,6 +21,8 @@ type Permit struct {
 // reader reads the files that rules files name, each once, so that a set is made of one state of each.
 type reader struct {
 	may   []string // resolved folders that may be read
+	left  int64    // how many bytes may still be read
+	limit int64    // of them at first
 	given map[string][]byte
 	cache map[string]*input
 }
@@ -32,8 +34,8 @@ type input struct {
 	err  error
 }
 
-func newReader(may []string) *reader {
-	return &reader{may: may, cache: map[string]*input{}}
+func newReader(may []string, limit int64) *reader {
+	return &reader{may: may, left: limit, limit: limit, cache: map[string]*input{}}
 }
 
 // read gives the file at an absolute path, if it lies in a folder that may be read once all links are followed.
@@ -70,7 +72,11 @@ func (r *reader) load(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readBelow(r.may[i], below, maxInputFile)
+	data, err := readBelow(r.may[i], below, maxInputFile)
+	if r.left -= int64(len(data)); r.left < 0 {
+		return nil, fmt.Errorf("with it the files that rules name are larger than %d MiB in all", r.limit>>20)
+	}
+	return data, err
 }
 
 // print gives what tells one content of an input from another, for inputs of every kind: a secret may lie where no list may.
