@@ -105,19 +105,12 @@ func (n *node) handled(t testing.TB) {
 			Spool   struct{ Callbacks int }
 		}
 	}
-	var body []byte
-	defer func() {
-		if t.Failed() {
-			t.Logf("the status is %s", body)
-		}
-	}()
-	program.Within(t, 3*time.Minute, "everything to be handled", func() bool {
-		_, body = n.server().Request("GET", "/api/v1/status")
+	awaitHandled(t, n.server(), func(st program.Status) bool {
+		_, body := n.server().Request("GET", "/api/v1/status")
 		if err := json.Unmarshal(body, &store); err != nil {
 			t.Fatal(err)
 		}
-		st := n.server().Status().Counts
-		return store.Store.Waiting == 0 && store.Store.Spool.Callbacks == 0 && st.Waiting == 0 && st.Deliveries.Pending == 0
+		return store.Store.Waiting == 0 && store.Store.Spool.Callbacks == 0 && st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0
 	})
 }
 

@@ -150,19 +150,29 @@ func (l *ledger) handled(t testing.TB, s *program.Server) program.Status {
 
 func handledAtLeast(t testing.TB, s *program.Server, callbacks int64) program.Status {
 	t.Helper()
-	var st program.Status
-	defer func() {
-		if t.Failed() && s.Running() {
-			_, status := s.Request(http.MethodGet, "/api/v1/status")
-			_, pending := s.Request(http.MethodGet, "/api/v1/deliveries?status=pending&limit=5")
-			t.Logf("the status is %s\npending are %s", status, pending)
-		}
-	}()
-	program.Within(t, 5*time.Minute, "everything to be handled", func() bool {
-		st = s.Status()
+	return awaitHandled(t, s, func(st program.Status) bool {
 		return int64(st.Counts.Callbacks) >= callbacks && st.Counts.Waiting == 0 && st.Counts.Deliveries.Pending == 0
 	})
-	return st
+}
+
+// awaitHandled waits until cond holds of the status, however long that takes while the program comes on.
+func awaitHandled(t testing.TB, s *program.Server, cond func(st program.Status) bool) program.Status {
+	t.Helper()
+	var handled uint64
+	for since := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		st := s.Status()
+		if cond(st) {
+			return st
+		}
+		if n := st.Counts.Callbacks + st.Counts.Deliveries.Done + st.Counts.Deliveries.Dead; n > handled {
+			handled, since = n, time.Now()
+		}
+		if time.Since(since) > 3*time.Minute {
+			_, status := s.Request(http.MethodGet, "/api/v1/status")
+			_, pending := s.Request(http.MethodGet, "/api/v1/deliveries?status=pending&limit=5")
+			t.Fatalf("for 3 minutes nothing was handled of what is left; the status is %s\npending are %s", status, pending)
+		}
+	}
 }
 
 // check waits until the program has handled all that it has, and holds it against what was sent and what arrived by the routes. The
