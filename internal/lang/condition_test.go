@@ -299,6 +299,11 @@ func TestConstant(t *testing.T) {
 		{`Mutual`, false, false},
 		{`Mutual || true`, true, true},
 		{`Mutual && !true`, false, true},
+		{`Mutual && !Mutual`, false, true},
+		{`From_Account == "a" || PairCount > 3 || From_Account != "a"`, true, true},
+		{`PairCount > 3 && Mutual && not (PairCount > 3)`, false, true},
+		{`Mutual && int(From_Account) > 1 && !Mutual`, false, false}, // it may fail, and that is counted
+		{`Mutual && (PairCount > 3 || !Mutual)`, false, false},
 		{`1 < 2`, true, true},
 		{`"a" != "b" || Mutual`, true, true},
 		{`"a" in ["b"] && Mutual`, false, true},

@@ -156,7 +156,41 @@ func joined(kind Kind, fs []Formula) Formula {
 	case 1:
 		return fs[0]
 	}
+	if opposed(kind, fs) {
+		return Constant(kind == or)
+	}
 	return tree(node{kind: kind}, fs)
+}
+
+// opposed tells that a plain test stands beside its own negation, which decides the whole where nothing of it can fail.
+func opposed(kind Kind, fs []Formula) bool {
+	isNegation := func(n []node) bool { return n[0].kind == not && len(n) == 2 }
+	if !slices.ContainsFunc(fs, func(f Formula) bool {
+		return isNegation(f.nodes) || f.nodes[0].kind == kind && slices.ContainsFunc(f.nodes, func(n node) bool { return n.kind == not })
+	}) {
+		return false // nearly always
+	}
+	found, tests := false, map[node]bool{}
+	look := func(n []node) {
+		test, negated := n[len(n)-1], isNegation(n)
+		if !negated && len(n) > 1 || test.ref != nil || test.kind > lessNumber || test.kind == InSet {
+			return
+		}
+		before, seen := tests[test]
+		found = found || seen && before != negated
+		tests[test] = negated
+	}
+	for _, f := range fs {
+		if slices.ContainsFunc(f.nodes, func(n node) bool { return n.kind == opaque || n.kind == pattern }) {
+			return false
+		}
+		if f.nodes[0].kind == kind {
+			within(f.nodes, look)
+		} else {
+			look(f.nodes)
+		}
+	}
+	return found
 }
 
 func tree(root node, fs []Formula) Formula {
