@@ -52,14 +52,7 @@ func BenchmarkBacktest(b *testing.B) {
 	}
 	b.Run("file", measure(func(bt *backtester) error { return bt.fromFile(b.Context(), nil, file) }))
 
-	l, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
-	if err != nil {
-		b.Fatal(err)
-	}
-	admin := l.Addr().String()
-	if err := l.Close(); err != nil {
-		b.Fatal(err)
-	}
+	admin := freeAddr(b)
 	shadows := bytes.ReplaceAll(running, []byte("actions: [note]"), []byte("actions: [note], shadow: true")) // they match, and deliver nothing
 	fill(b, startServe(b, shadows, "admin: {listen: '"+admin+"'}\n"), callbacks)
 	client, err := adminclient.New("http://"+admin, "")

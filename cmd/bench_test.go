@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,8 @@ const benchPacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{
 // and answers, to the same with a file to which all that wait are appended with one fsync (the limit of whatever stores before it
 // answers), and to serve as it is configured by default, which stores each one on stable storage before it answers, with
 // matching on. The client does as little as may be, since it runs on the same cores; the three take turns, in runs of one second,
-// and the ratios are of their medians.
+// and the ratios are of their medians: to the bare handler for both, and of serve to the limit. Of serve it says too how much is
+// allocated for a callback, by everything that is done with it, and how long after a run at full speed every pair was matched.
 func BenchmarkAccept(b *testing.B) {
 	for _, rules := range []int{10, 100_000} {
 		if rules > 10 && testing.Short() {
@@ -43,12 +45,21 @@ func benchAccept(b *testing.B, rules, n int) {
 	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", query, len(benchPacket), benchPacket)
 	bare := startBare(b, func([]byte) error { return nil })
 	synced := startBare(b, groupSync(b))
-	durable := startServe(b, idleRules(rules))
+	admin := freeAddr(b)
+	durable := startServe(b, idleRules(rules), "admin: {listen: '"+admin+"'}\n")
 	var bareRates, syncedRates, durableRates []float64
+	var accepted, allocated, objects uint64
 	for range max(b.N, 1) {
-		bareRates = append(bareRates, throughput(b, bare, n, request))
-		syncedRates = append(syncedRates, throughput(b, synced, n, request))
-		durableRates = append(durableRates, throughput(b, durable, n, request))
+		bareRates = append(bareRates, perSecond(throughput(b, bare, n, request, time.Second)))
+		syncedRates = append(syncedRates, perSecond(throughput(b, synced, n, request, time.Second)))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		count, took := throughput(b, durable, n, request, time.Second)
+		runtime.ReadMemStats(&after)
+		accepted += count
+		allocated += after.TotalAlloc - before.TotalAlloc
+		objects += after.Mallocs - before.Mallocs
+		durableRates = append(durableRates, perSecond(count, took))
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(bareRates), "bare/s")
@@ -56,7 +67,43 @@ func benchAccept(b *testing.B, rules, n int) {
 	b.ReportMetric(median(durableRates), "durable/s")
 	b.ReportMetric(median(durableRates)/median(bareRates), "ratio")
 	b.ReportMetric(median(syncedRates)/median(bareRates), "limit-ratio")
+	b.ReportMetric(median(durableRates)/median(syncedRates), "of-limit")
+	b.ReportMetric(float64(allocated)/float64(accepted), "B/callback")
+	b.ReportMetric(float64(objects)/float64(accepted), "allocs/callback")
+
+	full := 10 * time.Second
+	if testing.Short() {
+		full = time.Second
+	}
+	count, _ := throughput(b, durable, n, request, full)
+	b.ReportMetric(untilMatched(b, admin, accepted+count).Seconds(), "caught-up-s")
 }
+
+// untilMatched waits until the rules have seen that many callbacks, and gives how long that took.
+func untilMatched(b *testing.B, admin string, callbacks uint64) time.Duration {
+	b.Helper()
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		answer, err := http.Get("http://" + admin + "/api/v1/status")
+		if err != nil {
+			b.Fatal(err)
+		}
+		var status struct{ Counts struct{ Callbacks uint64 } }
+		err = json.NewDecoder(answer.Body).Decode(&status)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			b.Fatal(err)
+		}
+		switch have := status.Counts.Callbacks; {
+		case have > callbacks:
+			b.Fatalf("%d callbacks were matched, and only %d answered OK", have, callbacks)
+		case have == callbacks:
+			return time.Since(start)
+		case time.Since(start) > time.Minute:
+			b.Fatalf("a minute after the last of %d callbacks %d were matched", callbacks, have)
+		}
+	}
+}
+
+func perSecond(count uint64, took time.Duration) float64 { return float64(count) / took.Seconds() }
 
 // groupSync gives what returns once a packet is on stable storage, with as many others as waited meanwhile.
 func groupSync(b *testing.B) func([]byte) error {
@@ -155,6 +202,19 @@ func idleRules(count int) []byte {
 	return text.Bytes()
 }
 
+// freeAddr gives a loopback address that nobody listens on.
+func freeAddr(b *testing.B) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
 // startServe runs serve with the rules, and with more in its configuration, and gives the address of its callback port.
 func startServe(b *testing.B, rules []byte, more ...string) string {
 	b.Helper()
@@ -208,11 +268,10 @@ func (f *firstLine) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// throughput posts the request over n connections for a second and gives how many were answered OK in it.
-func throughput(b *testing.B, addr string, n int, request string) float64 {
+// throughput posts the request over n connections and gives how many were answered OK, in what time.
+func throughput(b *testing.B, addr string, n int, request string, runs time.Duration) (total uint64, took time.Duration) {
 	b.Helper()
-	const runs = time.Second
-	counts := make([]int, n)
+	counts := make([]uint64, n)
 	var wg sync.WaitGroup
 	started := time.Now()
 	for i := range n {
@@ -234,11 +293,11 @@ func throughput(b *testing.B, addr string, n int, request string) float64 {
 		})
 	}
 	wg.Wait()
-	took, total := time.Since(started), 0
+	took = time.Since(started)
 	for _, c := range counts {
 		total += c
 	}
-	return float64(total) / took.Seconds()
+	return total, took
 }
 
 // postOnce sends a request and reads its answer.
@@ -259,8 +318,8 @@ func postOnce(conn net.Conn, r *bufio.Reader, request string) error {
 			break
 		}
 		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if _, err := fmt.Sscanf(string(v), "%d", &length); err != nil {
-				return err
+			for _, c := range bytes.TrimSpace(v) {
+				length = 10*length + int(c-'0')
 			}
 		}
 	}
