@@ -22,6 +22,8 @@ type timedConn struct {
 	unwatched atomic.Bool  // nobody is to wait for the sender to hang up while its request is handled
 	parting   atomic.Bool  // it ends unless a request has come
 	free      func()       // gives its place back, once
+
+	reading, writing deadline
 }
 
 // Read reads from the connection. While a request is handled net/http reads one byte ahead, to see the sender hang up: that is a
@@ -30,7 +32,7 @@ func (c *timedConn) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.unwatched.Load() {
 		return 0, nil
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.read(p)
 	if n == 0 && c.parting.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		n, err = c.lastLook(p, err)
 	}
@@ -43,7 +45,7 @@ func (c *timedConn) Read(p []byte) (int, error) {
 // part wakes who waits for the next request, so that it takes a last look and gives up.
 func (c *timedConn) part() {
 	c.parting.Store(true)
-	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // a connection that takes no deadline is closed by the server's end
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // a connection that takes no deadline is closed by the server's end
 }
 
 // lastLook reads what has come although the time is over: what a sender sent before it could know is a request like any other.
@@ -55,10 +57,10 @@ func (c *timedConn) lastLook(p []byte, over error) (int, error) {
 		}
 	}
 	c.parting.Store(false) // a request has begun: it has the time of any other
-	if err := c.Conn.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil || n > 0 {
+	if err := c.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil || n > 0 {
 		return n, err
 	}
-	return c.Conn.Read(p)
+	return c.read(p)
 }
 
 func (c *timedConn) Close() error {
@@ -99,9 +101,9 @@ func (c *timedConn) awaitHangUp(until time.Time) bool {
 	if !c.unwatched.Load() {
 		return false
 	}
-	err := c.Conn.SetReadDeadline(until)
+	err := c.SetReadDeadline(until)
 	for lost := make([]byte, 512); err == nil; {
-		_, err = c.Conn.Read(lost)
+		_, err = c.read(lost)
 	}
 	return true
 }
