@@ -378,6 +378,26 @@ func TestNotStored(t *testing.T) {
 		<-done
 	})
 
+	t.Run("usual callbacks pass by bodies that are announced and not sent", func(t *testing.T) {
+		e := serveEndpoint(t, func(context.Context, *Callback) error { return nil }, HandlerOptions{Wait: 3 * time.Second, MaxHeld: 1}, ServerOptions{})
+		conn, err := net.Dial("tcp", e.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// The server says that it waits for the body: from then on that holds all there is.
+		announced := strings.Replace(post("/chat?SdkAppid=1400000000", ""), "Content-Length: 0", "Expect: 100-continue\r\nContent-Length: 4096", 1)
+		if _, err := io.WriteString(conn, announced); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		if res, _ := e.exchange(t, request); res.StatusCode != 200 {
+			t.Errorf("status = %d", res.StatusCode)
+		}
+	})
+
 	t.Run("kept although the sender hung up", func(t *testing.T) {
 		entered, gone := make(chan struct{}), make(chan struct{})
 		result := make(chan error, 1)

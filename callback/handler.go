@@ -42,7 +42,8 @@ type HandlerOptions struct {
 	SenderRetries bool
 	// RetryAfter is what the answer to a callback that could not be stored asks for; 0 is DefaultRetryAfter.
 	RetryAfter time.Duration
-	// MaxHeld bounds the bytes of all bodies that are held at a time. What goes beyond it waits up to Wait. 0 is DefaultMaxHeld.
+	// MaxHeld bounds the bytes of all bodies of more than 2 KiB that are held at a time. What goes beyond it waits up to Wait. 0 is
+	// DefaultMaxHeld.
 	MaxHeld int64
 	// Quarantine is given every authentic packet that is refused for what it holds, before the refusal is answered.
 	Quarantine func(context.Context, *Refused)
@@ -214,8 +215,10 @@ func (h *Handler) leaveUnanswered(r *http.Request, start time.Time) bool {
 
 const okBody = `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`
 
+var jsonType = []string{"application/json"} // never written to
+
 func answerOK(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header()["Content-Type"] = jsonType
 	// A sender that is gone cannot be told, and net/http closes its connection.
 	_, _ = io.WriteString(w, okBody)
 }

@@ -143,14 +143,21 @@ func (v *Verifier) head(r *http.Request) (query, *Error) {
 	return q, q.foreign()
 }
 
-// body reads the body. It asks reserve for its memory before it takes it; the error of reserve is the outcome Unavailable.
+// smallBody is what a body may take without asking, some 40 pairs: no more than its connection takes anyway, whose number is bounded. So
+// senders that announce large bodies, and hold what there is for them without sending anything, delay no usual callback.
+const smallBody = 2 << 10 // bytes
+
+// body reads the body. It asks reserve for its memory before it takes it, but for smallBody; the error of reserve is the outcome
+// Unavailable.
 func (v *Verifier) body(r *http.Request, reserve func(n int64) error) ([]byte, *Error) {
 	switch n := r.ContentLength; {
 	case n > v.maxBody:
 		return nil, v.tooLarge()
 	case n >= 0:
-		if err := reserve(n); err != nil {
-			return nil, unavailable(err)
+		if n > smallBody {
+			if err := reserve(n); err != nil {
+				return nil, unavailable(err)
+			}
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(r.Body, b); err != nil {
@@ -163,10 +170,7 @@ func (v *Verifier) body(r *http.Request, reserve func(n int64) error) ([]byte, *
 
 // chunked reads a body whose length nobody has said.
 func (v *Verifier) chunked(r io.Reader, reserve func(n int64) error) ([]byte, *Error) {
-	b := make([]byte, 0, min(4<<10, v.maxBody+1))
-	if err := reserve(int64(cap(b))); err != nil {
-		return nil, unavailable(err)
-	}
+	b := make([]byte, 0, min(smallBody, v.maxBody+1))
 	for {
 		if len(b) == cap(b) {
 			more := min(int64(cap(b)), v.maxBody+1-int64(len(b)))
