@@ -24,6 +24,7 @@ import (
 // What it cannot show: the loss of unwritten pages of servers and nodes, since the kernel outlives them all; what a node does that
 // is paused or cut off for longer than the 30 s after which its work is given to others.
 func TestTortureCluster(t *testing.T) {
+	besides(t)
 	c := natsServers(t, 3)
 	l := newLedger()
 	hook := newReceiver(t, l)

@@ -28,6 +28,7 @@ import (
 //
 // What it cannot show: more than one fault at a time; a disk that gives other bytes at each reading; damage while the process runs.
 func TestTortureDamage(t *testing.T) {
+	besides(t)
 	seed := seed()
 	lost, hurt, kinds := 0, 0, map[string]int{}
 	n := rounds(4)

@@ -1,5 +1,5 @@
 // Package torture holds what must survive the worst: tests that kill, starve, flood, break and restart the built program, and hold what its
-// senders were told against what its receivers got. Each has a short form that CI runs, within a minute for the whole package, and a long
+// senders were told against what its receivers got. Each has a short form that CI runs, some minutes for the whole package, and a long
 // one:
 //
 //	go test ./internal/torture -run TestTortureKill -v -timeout 0 -torture.rounds 1000
@@ -7,6 +7,10 @@
 //	go test ./internal/torture -run TestTorturePowerCut -v -timeout 0 -torture.rounds 100
 //	go test ./internal/torture -run TestTortureFailpoints -v -timeout 0 -torture.rounds 5
 //	go test ./internal/torture -run TestTortureReload -v -timeout 0 -torture.rounds 10000
+//	go test ./internal/torture -run TestTortureRestart -v -timeout 0 -torture.rounds 50
+//	go test ./internal/torture -run TestTortureCluster -v -timeout 0 -torture.rounds 100
+//	go test ./internal/torture -run TestTortureClock -v -timeout 0 -torture.rounds 60
+//	go test ./internal/torture -run 'TestTortureOverload|TestTortureMemoryLimit' -v -timeout 0 -torture.for 60s
 //
 // -torture.rounds is how often what a test does is done, and -torture.for how long it goes on, where it goes by time.
 //

@@ -22,6 +22,7 @@ import (
 //
 // What it cannot show: a kill between two instructions that no point stands between; the loss of what the kernel had not yet written.
 func TestTortureFailpoints(t *testing.T) {
+	besides(t)
 	failing := program.Program{Path: filepath.Join(t.TempDir(), "aftermath")}
 	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", failing.Path,
 		"github.com/aftermath-rules/aftermath/cmd/aftermath").CombinedOutput(); err != nil {

@@ -16,6 +16,7 @@ import (
 //
 // What it cannot show: the loss of pages that the kernel had not yet written, since the kernel outlives the process.
 func TestTortureKill(t *testing.T) {
+	besides(t)
 	l := newLedger()
 	hook := newReceiver(t, l)
 	dir := newFolder(t, allRules(hook.URL), "")

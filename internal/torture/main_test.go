@@ -29,6 +29,14 @@ func TestMain(m *testing.M) {
 	os.Exit(program.Main(m, &built))
 }
 
+// besides lets a short run go on with other tests beside this one: it waits more than it works, and none of what it wants hangs on the time. A
+// long run has the machine for itself.
+func besides(t *testing.T) {
+	if *roundsFlag == 0 && *forFlag == 0 {
+		t.Parallel()
+	}
+}
+
 // rounds is how many rounds a test has that has short of them in CI.
 func rounds(short int) int {
 	if *roundsFlag > 0 {

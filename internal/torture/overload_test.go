@@ -59,13 +59,13 @@ func eachOverload(t *testing.T, start func(t *testing.T, dir string) (s *program
 func overload(t *testing.T, l *ledger, s *program.Server, connections int, check func()) {
 	send := newSender(t, l, connections)
 
-	const calm = 2 * time.Second
+	const calm = time.Second
 	send.run(t.Context(), s.Callback, load.Plan{Concurrency: 32, For: calm})
 	capacity := float64(l.ok.Load()) / calm.Seconds()
 	if capacity == 0 {
 		t.Fatal("it takes nothing without any overload")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), duration(3*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), duration(2*time.Second))
 	defer cancel()
 	start := time.Now()
 	before := l.ok.Load()

@@ -22,6 +22,7 @@ import (
 // What it cannot show: a disk that says that something is synced when it is not; a folder whose entries are lost although a file in it
 // was synced since, which no journaling file system does (ext4, XFS); the order in which a real disk writes pages.
 func TestTorturePowerCut(t *testing.T) {
+	besides(t)
 	tool := powercutTool(t)
 	l := newLedger()
 	hook := newReceiver(t, l)
@@ -50,6 +51,7 @@ func TestTorturePowerCut(t *testing.T) {
 
 // The same on a disk where an fsync does nothing does lose what was answered OK: the test before this one would see it.
 func TestTorturePowerCutWithoutSync(t *testing.T) {
+	besides(t)
 	tool := powercutTool(t)
 	l := newLedger()
 	hook := newReceiver(t, l)

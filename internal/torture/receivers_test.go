@@ -31,6 +31,7 @@ type badKind struct {
 //
 // It can't show third parties' actions that hang or panic, which the built program has none of: the tests of package engine have those.
 func TestTortureReceivers(t *testing.T) {
+	besides(t)
 	kinds := badKinds(t)
 	l := newLedger()
 	well := newReceiver(t, l)
