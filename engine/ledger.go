@@ -77,7 +77,7 @@ func (l *ledger) load(ctx context.Context) error {
 
 // watchOthers reads the other nodes' totals now and then, where there may be other nodes.
 func (l *ledger) watchOthers(ctx context.Context) {
-	if l.e.Store.Status().Kind != "nats" {
+	if !l.e.shared() {
 		return
 	}
 	for sleep(ctx, othersEvery) {

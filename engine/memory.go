@@ -23,7 +23,7 @@ type memory struct {
 
 const (
 	recallMargin = 2 * time.Second  // for the store's clock, and for events that are stored a little later than they happen
-	recallFresh  = time.Second      // how old a recall may be: other nodes record things too
+	recallFresh  = time.Second      // how old a recall may be where other nodes record things too
 	recallKept   = 30 * time.Second // how long it is kept when nothing is read again
 	recallTime   = 2 * time.Minute  // for one reading: it may go through days of outcomes
 )
@@ -155,7 +155,7 @@ func (e *Engine) recall(ctx context.Context, since Moment) bool {
 		m.from, m.upTo = Moment{}, time.Time{}
 	}
 	covered := m.from != Moment{} && !since.Before(m.from)
-	if covered && now.Sub(m.upTo) < recallFresh {
+	if covered && (now.Sub(m.upTo) < recallFresh || !e.shared()) {
 		m.mu.Unlock()
 		return true
 	}
@@ -176,6 +176,9 @@ func (e *Engine) recall(ctx context.Context, since Moment) bool {
 	}
 	return ok
 }
+
+// shared tells whether other nodes record things in the same store.
+func (e *Engine) shared() bool { return e.Store.Status().Kind == "nats" }
 
 func (m *memory) learn(s *Settled, since Moment, now time.Time, covered bool) {
 	m.mu.Lock()

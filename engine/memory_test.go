@@ -1,6 +1,10 @@
 package engine
 
-import "testing"
+import (
+	"context"
+	"testing"
+	"time"
+)
 
 func TestArrive(t *testing.T) {
 	copyOf := func(n int) *delivery {
@@ -54,5 +58,40 @@ func TestParkingTriedAgainKeepsItsNumber(t *testing.T) {
 	m.arrive(d)
 	if first, again := m.parkingAs(d), m.parkingAs(d); first != 1 || again != 1 {
 		t.Errorf("parked as %d and %d, want 1: what gave an error may be stored", first, again)
+	}
+}
+
+// settledStore counts how often it is asked what was recorded.
+type settledStore struct {
+	Store
+	kind  string
+	asked int
+}
+
+func (s *settledStore) Status() StoreStatus { return StoreStatus{Kind: s.kind} }
+
+func (s *settledStore) Settled(context.Context, Moment) (*Settled, error) {
+	s.asked++
+	return NewSettled(), nil
+}
+
+// What a process records itself it knows: only where other nodes record too is the store asked again, once that may have grown old.
+func TestRecallAsksAgainForOthersOnly(t *testing.T) {
+	for kind, want := range map[string]int{"embedded": 1, "nats": 2} {
+		s := &settledStore{kind: kind}
+		e := New(Options{Store: s})
+		since := Moment{At: time.Now().Add(-time.Minute)}
+		for range 2 {
+			if !e.recall(t.Context(), since) {
+				t.Fatal("no recall")
+			}
+			e.memory.upTo = e.memory.upTo.Add(-2 * recallFresh)
+		}
+		if s.asked != want {
+			t.Errorf("%s: asked %d times, want %d", kind, s.asked, want)
+		}
+		if !e.recall(t.Context(), Moment{At: since.At.Add(-time.Minute)}) || s.asked != want+1 {
+			t.Errorf("%s: what came before was not asked for", kind)
+		}
 	}
 }
