@@ -304,6 +304,8 @@ func TestConstant(t *testing.T) {
 		{`PairCount > 3 && Mutual && not (PairCount > 3)`, false, true},
 		{`Mutual && int(From_Account) > 1 && !Mutual`, false, false}, // it may fail, and that is counted
 		{`Mutual && (PairCount > 3 || !Mutual)`, false, false},
+		{`PairCount > 0`, true, true},
+		{`PairCount < 1 && Mutual`, false, true},
 		{`1 < 2`, true, true},
 		{`"a" != "b" || Mutual`, true, true},
 		{`"a" in ["b"] && Mutual`, false, true},
