@@ -68,6 +68,7 @@ type Engine struct {
 	burying   *batcher[*burying]
 	obeying   *batcher[*delivery]
 	orders    orders
+	bundles   uint64 // that were taken; of the goroutine that reads them
 
 	reprocessing sync.Mutex    // held by the one that is under way
 	loose        chan struct{} // a token for each loose delivery

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -146,8 +147,13 @@ func (e *Engine) matchPack(m *matcher, p *Pack) (entries []entry, jobs []Job) {
 	return entries, jobs
 }
 
-// takeBundle sends the deliveries of a bundle on their way, as takePack does.
+// takeBundle sends the deliveries of a bundle on their way, as takePack does. Of every other bundle those come first that were attempted
+// most often: behind an action that keeps failing the first one is the probe, and where each delivery fails a few times before it
+// succeeds, that must not always be a new one; nor always the oldest, which may never succeed.
 func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
+	if e.bundles++; e.bundles%2 == 1 {
+		slices.SortStableFunc(b.Deliveries, func(x, y Parked) int { return cmp.Compare(y.Attempt, x.Attempt) })
+	}
 	if b.Again && !e.recall(ctx, b.Since) {
 		return
 	}

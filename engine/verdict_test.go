@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,5 +140,101 @@ func TestBreaker(t *testing.T) {
 		} else {
 			last = n
 		}
+	}
+}
+
+// drainThrough lets so many deliveries, which fail a few times each and then succeed, through a breaker as a runner would, and gives how
+// long that takes and how many attempts. Each attempt takes 10 ms.
+func drainThrough(deliveries, fails, concurrency int, most time.Duration) (took time.Duration, attempts int) {
+	const step = 10 * time.Millisecond
+	start := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	var b breaker
+	type one struct {
+		due   time.Time
+		tried int
+	}
+	waiting := make([]one, deliveries)
+	for i := range waiting {
+		waiting[i].due = start
+	}
+	now := start
+	for turn := 0; len(waiting) > 0 && now.Sub(start) < most; now = now.Add(step) {
+		if next := slices.MinFunc(waiting, func(x, y one) int { return x.due.Compare(y.due) }).due; next.After(now) {
+			now = next
+		}
+		if turn++; turn%2 == 1 { // as takeBundle does
+			slices.SortStableFunc(waiting, func(x, y one) int { return cmp.Compare(y.tried, x.tried) })
+		}
+		var left []one
+		room := min(b.limit(now), concurrency)
+		for _, d := range waiting {
+			switch {
+			case d.due.After(now):
+			case b.open(now): // put off, as park does
+				d.due = now.Add(now.Sub(b.since) / 2)
+				if b.until.After(d.due) {
+					d.due = b.until
+				}
+			case room > 0:
+				room--
+				attempts++
+				if d.tried++; d.tried > fails {
+					b.success()
+					continue
+				}
+				b.failure(now)
+				d.due = now.Add(time.Second << d.tried)
+			}
+			left = append(left, d)
+		}
+		waiting = left
+	}
+	return now.Sub(start), attempts
+}
+
+// A breaker does not starve a receiver that fails each delivery a few times: a thousand are through within minutes. One that is dead gets
+// no more than a few attempts, and then probes.
+func TestBreakerOfFailingDeliveries(t *testing.T) {
+	for fails := 1; fails <= 3; fails++ {
+		took, attempts := drainThrough(1000, fails, 8, time.Hour)
+		t.Logf("a thousand deliveries that fail %d times: %s, %d attempts", fails, took, attempts)
+		if took > 3*time.Minute {
+			t.Errorf("a thousand deliveries that fail %d times take %s", fails, took)
+		}
+		if want := 1000 * (fails + 1); attempts != want {
+			t.Errorf("a thousand deliveries that fail %d times: %d attempts, want %d", fails, attempts, want)
+		}
+	}
+	if _, attempts := drainThrough(1000, 1000, 8, time.Hour); attempts > breakerFailures+8+int(time.Hour/breakerCoolMax) {
+		t.Errorf("a dead receiver had %d attempts within an hour", attempts)
+	}
+}
+
+// A receiver that turned out to be well again and again, and then is dead, is spared after a minute, and as any other after that.
+func TestBreakerOfFlappingReceiver(t *testing.T) {
+	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	var b breaker
+	for range 20 { // openings that the first probe ends
+		for !b.open(now) {
+			b.failure(now)
+		}
+		now = b.until
+		b.success()
+	}
+	if n := b.bears(); n != breakerBorneMost {
+		t.Fatalf("it bears %d failures, want %d at last", n, breakerBorneMost)
+	}
+	for failed := 0; !b.open(now); failed++ {
+		if now = now.Add(15 * time.Second); failed > 2*breakerFailures {
+			t.Fatalf("it is not open after %d failures in four minutes", failed)
+		}
+		b.failure(now)
+	}
+	for b.cool < breakerCoolMax {
+		now = b.until
+		b.failure(now)
+	}
+	if now = b.until; b.bears() != breakerFailures {
+		t.Errorf("it bears %d failures although the receiver is dead, want %d", b.bears(), breakerFailures)
 	}
 }
