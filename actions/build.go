@@ -97,7 +97,9 @@ func (t registered) build(dec *strictyaml.Decoder, n *yaml.Node, name string, b 
 	env.ReadFile, env.Concurrency = reads.read, options.Concurrency
 	action, err := t.impl.make(config, env)
 	if err != nil {
-		reportNew(dec, n, err)
+		var mask secrets.Mask
+		mask.Add(sc.values...)
+		reportNew(dec, n, &mask, err)
 		return nil
 	}
 	i := &Instance{
@@ -191,10 +193,10 @@ func emptyLike(n *yaml.Node) *yaml.Node {
 }
 
 // reportNew puts the errors of New at their places.
-func reportNew(dec *strictyaml.Decoder, n *yaml.Node, err error) {
+func reportNew(dec *strictyaml.Decoder, n *yaml.Node, mask *secrets.Mask, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			reportNew(dec, n, e)
+			reportNew(dec, n, mask, e)
 		}
 		return
 	}
@@ -203,5 +205,5 @@ func reportNew(dec *strictyaml.Decoder, n *yaml.Node, err error) {
 	if errors.As(err, &field) {
 		at = nodeAt(n, field.Field)
 	}
-	dec.Problemf(at, "%s", fmt.Sprint(err))
+	dec.Problemf(at, "%s", mask.Text(fmt.Sprint(err)))
 }

@@ -66,6 +66,9 @@ func probeType() Type {
 		Summary:  "For tests.",
 		Defaults: func() probe { return probe{Level: "low", Text: Literal("default")} },
 		New: func(c probe, env Env) (Action, error) {
+			if value, ok := strings.CutPrefix(c.Plain, "bad "); ok {
+				return nil, &FieldError{"plain", fmt.Errorf("%q is bad", value)}
+			}
 			switch c.Plain {
 			case "panic":
 				panic("out of order")
@@ -356,6 +359,14 @@ nested: {text: "{{ \"{{\" }} {{ \"}}\" }}"}
 	}
 	if s, err := configOf(i).Text.Render(delivery()); err != nil || !strings.HasSuffix(s, "s3cr3t-value") {
 		t.Errorf("the action itself sees %q, %v", s, err)
+	}
+}
+
+// An action type may quote what it refuses.
+func TestRefusedSecretIsMasked(t *testing.T) {
+	_, problems := build(t, "plain: bad ${env:TOKEN}", Builder{Secrets: environment(t, "TOKEN", "s3cr3t-value")})
+	if got, want := problems.Error(), `a.yaml:2:8: plain: "[secret]" is bad`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
