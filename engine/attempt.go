@@ -217,7 +217,7 @@ func (r *runner) settle(a *attempt, res actions.Result, err error, now time.Time
 	switch v.outcome {
 	case OutcomeDone:
 		r.unsaved++
-		e.ledger.put(entry{event: Event{Ended: &ended}, stored: r.saved, d: d})
+		e.ledger.put(entry{event: Event{Ended: &ended}, stored: r.saved, lost: r.saved, d: d})
 	case OutcomeRetry:
 		ended.Next = dueAfter(now, v.next)
 		e.park(d, ended, ended.Next, v.why)

@@ -11,15 +11,19 @@ import (
 // batch counts what must still be settled of a pack or bundle.
 type batch struct {
 	left atomic.Int64
+	held func() bool // as in Pack
 	ack  func()
 }
 
 // newBatch makes a batch that is held by its reader until it settles once.
-func newBatch(ack func()) *batch {
-	b := &batch{ack: ack}
+func newBatch(ack func(), held func() bool) *batch {
+	b := &batch{ack: ack, held: held}
 	b.left.Store(1)
 	return b
 }
+
+// lost tells that another process may have been given the batch.
+func (b *batch) lost() bool { return b.held != nil && !b.held() }
 
 func (b *batch) add(n int) { b.left.Add(int64(n)) }
 
@@ -36,6 +40,7 @@ type delivery struct {
 	queued   time.Time       // when it came to its runner
 	batches  []*batch        // guarded by memory.mu: what waits for it, more than one where it was read again while loose
 	again    bool            // it may have been read before
+	shared   bool            // another process may be given it
 	copy     int             // guarded by memory.mu: the highest number it was read with
 	next     int             // guarded by memory.mu: the number of the copy that is being parked; 0: none is
 }

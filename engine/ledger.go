@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,11 @@ const (
 // come without one.
 type entry struct {
 	event  Event
-	stored func()    // nil: nothing to call
+	stored func()    // called once it is recorded; nil: nothing to call
+	lost   func()    // called where it never is, since another process does it again; nil: nothing to call
+	of     *batch    // of a Matched event: what was matched
 	d      *delivery // of an Ended event: it is settled
+	goes   *delivery // of an order: stored sends it on its way
 }
 
 // ledger records events, with the totals after them in the same write. It alone counts, so that the totals are what the events
@@ -101,56 +105,98 @@ func (l *ledger) run(ctx context.Context, stop <-chan struct{}) {
 
 // write records a batch and settles it. Where ctx ends before it could, what it settles comes again at the next start.
 func (l *ledger) write(ctx context.Context, batch []entry) {
-	events := make([]Event, 0, len(batch))
-	for i := range batch {
-		if ev := batch[i].event; ev != (Event{}) {
-			events = append(events, ev)
-		}
-	}
-	// Until they are stored they stay in the counters: only this goroutine takes them out.
-	refused, quarantined := l.refused.Load(), l.quarantined.Load()
-	if len(events) == 0 && refused == 0 && quarantined == 0 {
+	before := l.rules.stored
+	batch = l.held(batch)
+	r := l.record(batch, before)
+	if r.empty() {
 		return
 	}
-	next := l.after(events, refused, quarantined)
 	failpoint.Pass(failpoint.Outcome)
 	var seq uint64
 	if !persist(ctx, storeTimeout, func(ctx context.Context) (err error) {
-		seq, err = l.e.Store.Append(ctx, events, &next)
+		if held := l.held(batch); len(held) < len(batch) {
+			batch, r = held, l.record(held, before)
+		}
+		if r.empty() {
+			return nil
+		}
+		seq, err = l.e.Store.Append(ctx, r.events, &r.next)
 		return err
 	}, func(err error) {
-		l.e.log.Warn("recording outcomes", zap.Int("events", len(events)), zap.Error(err))
+		l.e.log.Warn("recording outcomes", zap.Int("events", len(r.events)), zap.Error(err))
 	}) {
 		return
 	}
 	failpoint.Pass(failpoint.Recorded)
-	next.Rules = nil
+	r.next.Rules = nil
 	l.mu.Lock()
-	l.totals = next
-	l.refused.Add(-refused)
-	l.quarantined.Add(-quarantined)
+	l.totals = r.next
+	l.refused.Add(-r.refused)
+	l.quarantined.Add(-r.quarantined)
 	l.mu.Unlock()
-	l.e.memory.note(events)
-	l.e.metrics.count(events)
-	if l.e.Recorded != nil && len(events) > 0 {
-		l.e.Recorded(seq, events)
+	l.e.memory.note(r.events)
+	l.e.metrics.count(r.events)
+	if l.e.Recorded != nil && len(r.events) > 0 {
+		l.e.Recorded(seq, r.events)
 	}
 	l.settle(batch)
 }
 
-// after gives the totals after the events.
-func (l *ledger) after(events []Event, refused, quarantined uint64) Totals {
+// held gives the entries that may be recorded, and lets go the others, which another process does again.
+func (l *ledger) held(batch []entry) []entry {
+	var held []entry
+	for i, en := range batch {
+		d := cmp.Or(en.d, en.goes)
+		lost := en.of != nil && en.of.lost() || d != nil && l.e.memory.lost(d)
+		if lost && held == nil {
+			held = append(make([]entry, 0, len(batch)), batch[:i]...)
+		}
+		switch {
+		case lost && en.lost != nil:
+			en.lost()
+		case !lost && held != nil:
+			held = append(held, en)
+		}
+		if lost && d != nil {
+			l.e.letGo(d)
+		}
+	}
+	if held == nil {
+		return batch
+	}
+	return held
+}
+
+// record is what is written at once.
+type record struct {
+	events               []Event
+	next                 Totals
+	refused, quarantined uint64
+}
+
+func (r *record) empty() bool { return len(r.events) == 0 && r.refused == 0 && r.quarantined == 0 }
+
+// record makes one of a batch, where the rules' counts were so before it.
+func (l *ledger) record(batch []entry, before map[string]RuleTotals) *record {
+	// Until they are stored they stay in the counters: only the ledger's goroutine takes them out.
+	r := &record{events: make([]Event, 0, len(batch)), refused: l.refused.Load(), quarantined: l.quarantined.Load()}
+	for i := range batch {
+		if ev := batch[i].event; ev != (Event{}) {
+			r.events = append(r.events, ev)
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := l.totals
-	for i := range events {
-		next.Add(&events[i])
+	r.next = l.totals
+	for i := range r.events {
+		r.next.Add(&r.events[i])
 	}
-	next.Refused += refused
-	next.Quarantined += quarantined
-	l.rules.add(events, l.e.set.Load())
-	next.Rules = l.rules.stored
-	return next
+	r.next.Refused += r.refused
+	r.next.Quarantined += r.quarantined
+	l.rules.stored = before
+	l.rules.add(r.events, l.e.set.Load())
+	r.next.Rules = l.rules.stored
+	return r
 }
 
 func (l *ledger) settle(batch []entry) {
@@ -169,5 +215,11 @@ func (e *Engine) settled(d *delivery) {
 	for _, b := range e.memory.settled(d) {
 		b.settle()
 	}
+	<-e.loose
+}
+
+// letGo forgets a delivery that another process has been given, with all that was to be settled of it.
+func (e *Engine) letGo(d *delivery) {
+	e.memory.settled(d)
 	<-e.loose
 }

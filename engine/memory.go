@@ -53,7 +53,7 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 		return drop, nil
 	}
 	d.copy = d.Parks
-	if cur := m.loose[id]; cur != nil {
+	if cur := m.loose[id]; cur != nil && !cur.lost() {
 		switch {
 		case Life(d.copy) > Life(cur.copy): // cur has died, and is about to be recorded as dead
 		case d.copy < cur.copy:
@@ -77,6 +77,26 @@ func (m *memory) arrive(d *delivery) (ruling, *DeadLetter) {
 		return ordered, nil
 	}
 	return run, nil
+}
+
+// lost tells that another process may have been given all that waits for the delivery. It is called with the lock held.
+func (d *delivery) lost() bool {
+	for _, b := range d.batches {
+		if !b.lost() {
+			return false
+		}
+	}
+	return len(d.batches) > 0
+}
+
+// lost tells whether what becomes of a delivery here must not be stored: another process may have been given it, and does it again.
+func (m *memory) lost(d *delivery) bool {
+	if !d.shared {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return d.lost()
 }
 
 // parkingAs gives the number of the copy that is about to be parked. It keeps it when the store is asked again after an error: the

@@ -8,7 +8,7 @@ import (
 
 func TestArrive(t *testing.T) {
 	copyOf := func(n int) *delivery {
-		return &delivery{Parked: Parked{Job: Job{ID: "d"}, Parks: n}, batches: []*batch{newBatch(func() {})}}
+		return &delivery{Parked: Parked{Job: Job{ID: "d"}, Parks: n}, batches: []*batch{newBatch(func() {}, nil)}}
 	}
 	past := func() *Settled {
 		return NewSettled()

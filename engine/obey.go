@@ -88,7 +88,7 @@ func (e *Engine) recordOrder(d *delivery, ev Event) {
 		e.ledger.put(entry{event: ev, stored: func() { e.orders.over(d.Job.ID) }, d: d})
 		return
 	}
-	e.ledger.put(entry{event: ev, stored: func() {
+	e.ledger.put(entry{event: ev, goes: d, stored: func() {
 		e.orders.over(d.Job.ID)
 		d.Order = ""
 		e.runners.of(e, d.Job.Action, func(r *runner) bool { return r.put(d) })

@@ -61,16 +61,23 @@ func (d *delivery) await(ctx context.Context) bool {
 
 // storeParked stores the next copies of deliveries; where ctx ends before it could, they stay as they were read.
 func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
-	copies := make([]Parked, len(ps))
-	for i, p := range ps {
+	for _, p := range ps {
 		if !p.d.await(ctx) {
 			return
 		}
-		copies[i] = p.d.Parked
-		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
 	}
+	ps = e.heldOf(ps)
+	copies := e.copies(ps)
 	failpoint.Pass(failpoint.Schedule)
-	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return e.Store.Park(ctx, copies) }, func(err error) {
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error {
+		if held := e.heldOf(ps); len(held) < len(ps) {
+			ps, copies = held, e.copies(held)
+		}
+		if len(copies) == 0 {
+			return nil
+		}
+		return e.Store.Park(ctx, copies)
+	}, func(err error) {
 		e.log.Warn("parking deliveries", zap.Int("deliveries", len(copies)), zap.Error(err))
 	}) {
 		return
@@ -80,6 +87,29 @@ func (e *Engine) storeParked(ctx context.Context, ps []*parking) {
 		p.ended.Parks = copies[i].Parks
 		e.parked(p)
 	}
+}
+
+// heldOf gives those that may be stored, and lets go the others.
+func (e *Engine) heldOf(ps []*parking) []*parking {
+	var held []*parking
+	for _, p := range ps {
+		if e.memory.lost(p.d) {
+			e.letGo(p.d)
+			continue
+		}
+		held = append(held, p)
+	}
+	return held
+}
+
+// copies gives the next copies of deliveries.
+func (e *Engine) copies(ps []*parking) []Parked {
+	copies := make([]Parked, len(ps))
+	for i, p := range ps {
+		copies[i] = p.d.Parked
+		copies[i].Due, copies[i].Error, copies[i].Parks = p.due, p.why, e.memory.parkingAs(p.d)
+	}
+	return copies
 }
 
 // parked records how the copy ended whose next one is stored. That it was put off once more for the same reason is not recorded: the copy
@@ -121,9 +151,20 @@ func (e *Engine) storeGrave(ctx context.Context, b *burying) {
 	letter.Error = b.ended.Error
 	letter.Due = time.Time{}
 	failpoint.Pass(failpoint.Bury)
-	if !persist(ctx, storeTimeout, func(ctx context.Context) error { return e.Store.Bury(ctx, letter) }, func(err error) {
+	lost := false
+	if !persist(ctx, storeTimeout, func(ctx context.Context) error {
+		if lost = e.memory.lost(b.d); lost {
+			return nil
+		}
+		return e.Store.Bury(ctx, letter)
+	}, func(err error) {
 		e.log.Warn("storing a dead letter", zap.String("delivery", b.d.Job.ID), zap.Error(err))
 	}) {
+		return
+	}
+	if lost {
+		e.letGo(b.d)
+		b.buried()
 		return
 	}
 	failpoint.Pass(failpoint.Buried)

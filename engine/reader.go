@@ -94,9 +94,9 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 		return
 	}
 	failpoint.Pass(failpoint.Match)
-	pack := newBatch(p.Ack)
+	pack := newBatch(p.Ack, p.Held)
 	done := make(chan struct{})
-	recorded := newBatch(func() { close(done) })
+	recorded := newBatch(func() { close(done) }, nil)
 	entries, jobs := e.matchPack(m, p)
 	settle := func() {
 		recorded.settle()
@@ -105,7 +105,7 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	for i := range entries {
 		pack.add(1)
 		recorded.add(1)
-		entries[i].stored = settle
+		entries[i].stored, entries[i].lost, entries[i].of = settle, recorded.settle, pack
 	}
 	recorded.settle()
 	e.ledger.putIdly(idleLinger, entries...)
@@ -157,7 +157,7 @@ func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
 	if b.Again && !e.recall(ctx, b.Since) {
 		return
 	}
-	bundle := newBatch(b.Ack)
+	bundle := newBatch(b.Ack, b.Held)
 	for i := range b.Deliveries {
 		if !e.dispatch(ctx, &delivery{Parked: b.Deliveries[i], again: b.Again}, bundle) {
 			return
@@ -175,7 +175,7 @@ func (e *Engine) dispatch(ctx context.Context, d *delivery, b *batch) bool {
 		return false
 	}
 	b.add(1)
-	d.batches = []*batch{b}
+	d.batches, d.shared = []*batch{b}, b.held != nil
 	ruling, letter := e.memory.arrive(d)
 	switch ruling {
 	case run:

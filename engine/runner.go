@@ -121,6 +121,11 @@ func (r *runner) next(now time.Time) *attempt {
 		if rs == nil {
 			return nil // the engine has stopped
 		}
+		if d := r.queue[0]; r.e.memory.lost(d) {
+			r.dequeue()
+			r.e.letGo(d)
+			continue
+		}
 		current, ok := rs.Action(r.name)
 		if !ok {
 			r.parkGone(now)
@@ -136,16 +141,20 @@ func (r *runner) next(now time.Time) *attempt {
 			r.e.work.done()
 			continue
 		}
-		d := r.queue[0]
-		r.queue[0] = nil
-		if r.queue = r.queue[1:]; len(r.queue) == 0 {
-			r.queue = nil
-		}
 		r.running++
 		r.moved = now
-		return &attempt{inst: inst, d: d, began: now}
+		return &attempt{inst: inst, d: r.dequeue(), began: now}
 	}
 	return nil
+}
+
+func (r *runner) dequeue() *delivery {
+	d := r.queue[0]
+	r.queue[0] = nil
+	if r.queue = r.queue[1:]; len(r.queue) == 0 {
+		r.queue = nil
+	}
+	return d
 }
 
 func (r *runner) mayStart(now time.Time) bool {

@@ -31,6 +31,9 @@ type Pack struct {
 	Records []Record
 	// Again says that this pack may have been read before, by this process or another: ask Settled before acting on it.
 	Again bool
+	// Held tells whether no other process can have been given the pack: once that is so, what becomes of it here must not be stored. nil: it
+	// never is.
+	Held func() bool
 	// Ack says that everything of the pack is settled: it is never read again. It does not wait.
 	Ack func()
 }
@@ -70,8 +73,9 @@ type Parked struct {
 type Bundle struct {
 	Since      Moment // when it was parked
 	Deliveries []Parked
-	Again      bool   // as in Pack
-	Ack        func() // as in Pack
+	Again      bool        // as in Pack
+	Held       func() bool // as in Pack
+	Ack        func()      // as in Pack
 }
 
 // DeadLetter is a delivery that was given up.

@@ -3,9 +3,11 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -118,5 +120,69 @@ func TestTwoNodes(t *testing.T) {
 	s = launch(t, old, nil)
 	if code := s.Exit(); code != 1 || !strings.Contains(s.Log(), "it holds an embedded store") {
 		t.Errorf("on an embedded store's folder: exit %d\n%s", code, s.Log())
+	}
+}
+
+// A node that is cut off for so long that its work is given to another one drops what it has begun: both have made the attempts, under
+// the same ids, and each delivery is counted once, in the counts and in the history of either.
+func TestNodeCutOff(t *testing.T) {
+	c := natsServers(t, 1)
+	const n = 10
+	release := make(chan struct{})
+	var mu sync.Mutex
+	calls := map[string]int{} // by delivery id
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		id := r.Header.Get("Webhook-Id")
+		mu.Lock()
+		calls[id]++
+		first := calls[id] == 1
+		mu.Unlock()
+		if first && strings.HasPrefix(r.URL.Path, "/slow") {
+			<-release
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	called := func(times int) (ids int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, have := range calls {
+			if have == times {
+				ids++
+			}
+		}
+		return ids
+	}
+	rules := "rules:\n  - name: all\n    condition: PairCount > 0\n    actions:\n      - {type: webhook, name: hook, url: " + receiver.URL +
+		"/slow, timeout: 3m, retry: {min: 250ms, max: 1s}}\n"
+	door := c.Door()
+	var nodes []*server
+	for _, url := range []string{door.URL, c.URL()} {
+		dir := onCluster(t, url, "")
+		write(t, dir, "rules/a.yaml", rules)
+		nodes = append(nodes, start(t, dir))
+		if len(nodes) == 1 { // alone, so that it has them all
+			for i := range n {
+				nodes[0].Deliver(fmt.Sprint("u", i), "friend")
+			}
+			eventually(t, "the first node's attempts", func() bool { return called(1) == n })
+		}
+	}
+	door.Cut()
+	program.Within(t, 2*time.Minute, "the other node to do it again", func() bool {
+		return called(2) == n && nodes[1].Status().Counts.Deliveries.Done == n
+	})
+	close(release) // now the first node's attempts succeed too
+	door.Mend()
+	nodes[0].Deliver("v", "friend")
+	for i, node := range nodes {
+		program.Within(t, time.Minute, "all to be counted", func() bool { return node.Status().Counts.Deliveries.Done > n })
+		if got := node.Status().Counts; got.Deliveries.Created != n+1 || got.Deliveries.Done != n+1 || got.Callbacks != n+1 {
+			t.Errorf("node %d counts %+v", i+1, got)
+		}
+		eventually(t, "the history", func() bool { return len(node.Deliveries("status=done")) == n+1 })
+	}
+	if called(2) != n || called(1) != 1 {
+		t.Errorf("%d deliveries were made twice and %d once, want %d and 1", called(2), called(1), n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,10 +29,12 @@ func (s *Store) stayAlive() {
 			return
 		case <-tick.C:
 		}
+		var told sync.WaitGroup
 		for _, p := range s.parts {
-			p.packs.keepAlive()
+			told.Go(func() { p.packs.keepAlive(s.work) })
 		}
-		s.bundles.keepAlive()
+		told.Go(func() { s.bundles.keepAlive(s.work) })
+		told.Wait()
 	}
 }
 

@@ -145,10 +145,10 @@ func (s *Store) publishSome(ctx context.Context, msgs []*nats.Msg) error {
 }
 
 // readBundle makes a bundle of a message that fell due.
-func (s *Store) readBundle(m jetstream.Msg, seq uint64, _ time.Time, again bool) (*engine.Bundle, error) {
+func (s *Store) readBundle(m jetstream.Msg, h *hold[*engine.Bundle], _ time.Time, again bool) (*engine.Bundle, error) {
 	p, parked, err := decodeJSON[engine.Parked](kindParked, m.Data())
 	if err != nil {
 		return nil, &badMessage{err}
 	}
-	return &engine.Bundle{Since: momentOf(m, p.written), Deliveries: parked, Again: again, Ack: func() { s.bundles.ack(seq) }}, nil
+	return &engine.Bundle{Since: momentOf(m, p.written), Deliveries: parked, Again: again, Held: h.check(), Ack: h.ack}, nil
 }

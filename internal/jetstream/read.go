@@ -162,7 +162,8 @@ func (c *journalCheck) read(m *stored) ([]engine.Record, error) {
 }
 
 // readPack makes a pack of a message.
-func (p *partition) readPack(m jetstream.Msg, seq uint64, at time.Time, again bool) (*engine.Pack, error) {
+func (p *partition) readPack(m jetstream.Msg, h *hold[*engine.Pack], at time.Time, again bool) (*engine.Pack, error) {
+	seq := h.seq
 	head, records, err := decodeCallbacks(m.Data())
 	if err != nil {
 		return nil, &badMessage{err}
@@ -173,7 +174,7 @@ func (p *partition) readPack(m jetstream.Msg, seq uint64, at time.Time, again bo
 	p.repeats.feed(seq, records, p.s.o.Now())
 	return &engine.Pack{
 		Seq: packSeq(p.number, seq), Ordinal: head.ordinal, Stored: at, Since: momentOf(m, at), Records: records, Again: again,
-		Ack: func() { p.packs.ack(seq) },
+		Held: h.check(), Ack: h.ack,
 	}, nil
 }
 

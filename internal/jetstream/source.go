@@ -19,23 +19,88 @@ type source[T any] struct {
 	s      *Store
 	name   string
 	cons   func(*session) jetstream.Consumer
-	decode func(m jetstream.Msg, seq uint64, at time.Time, again bool) (T, error)
+	decode func(m jetstream.Msg, h *hold[T], at time.Time, again bool) (T, error)
 	out    chan T
 
 	mu    sync.Mutex
-	old   uint64                   // messages up to it were there when the store was opened
-	held  map[uint64]jetstream.Msg // given out and not acked
-	acked map[uint64]struct{}      // acked, where the server may not know it yet
+	old   uint64              // messages up to it were there when the store was opened
+	held  map[uint64]*hold[T] // given out and not acked
+	acked map[uint64]struct{} // acked, where the server may not know it yet
+}
+
+// hold is a message that this node was given. In a cluster it is lost where the server can't be told for too long that it is being worked
+// on: another node may be given it then, and what becomes of it here must count for nothing.
+type hold[T any] struct {
+	c    *source[T]
+	seq  uint64
+	m    jetstream.Msg
+	told time.Time // the server did not give it to anyone up to then, at least
+}
+
+// lapse is how long after told a hold is lost: well before ackWait, since what is stored last is on its way for a while.
+const lapse = ackWait * 2 / 3
+
+// lapsed tells whether it is lost. A machine may have slept, which only its wall clock has noticed.
+func (h *hold[T]) lapsed(now time.Time) bool {
+	return h.c.s.o.URL != "" && max(now.Sub(h.told), now.Round(0).Sub(h.told.Round(0))) > lapse
+}
+
+// valid tells whether no other node can have been given the message. Once it is not, it never is again.
+func (h *hold[T]) valid() bool {
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	if h.c.held[h.seq] != h {
+		return false
+	}
+	if h.lapsed(time.Now()) {
+		delete(h.c.held, h.seq)
+		return false
+	}
+	return true
+}
+
+// check gives what a Pack or Bundle says of its hold.
+func (h *hold[T]) check() func() bool {
+	if h.c.s.o.URL == "" {
+		return nil // nobody else reads the embedded store
+	}
+	return h.valid
+}
+
+// ack settles the message. It is sent behind what else is being sent, so nobody waits.
+func (h *hold[T]) ack() { h.settle(jetstream.Msg.Ack) }
+
+func (h *hold[T]) settle(how func(jetstream.Msg) error) {
+	c := h.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[h.seq] != h {
+		return
+	}
+	delete(c.held, h.seq)
+	c.acked[h.seq] = struct{}{}
+	how(h.m) // where it is lost the message comes again, and is acked then
+}
+
+// drop forgets a message that was not given out, and has it come again.
+func (h *hold[T]) drop() {
+	c := h.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[h.seq] == h {
+		delete(c.held, h.seq)
+	}
+	h.m.Nak()
 }
 
 // newSource makes a source that gives what it reads to out, which sources may share.
 func newSource[T any](
 	s *Store, name string, out chan T, cons func(*session) jetstream.Consumer,
-	decode func(m jetstream.Msg, seq uint64, at time.Time, again bool) (T, error),
+	decode func(m jetstream.Msg, h *hold[T], at time.Time, again bool) (T, error),
 ) *source[T] {
 	return &source[T]{
 		s: s, name: name, cons: cons, decode: decode, out: out,
-		held: make(map[uint64]jetstream.Msg), acked: make(map[uint64]struct{}),
+		held: make(map[uint64]*hold[T]), acked: make(map[uint64]struct{}),
 	}
 }
 
@@ -78,13 +143,14 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 // takes its time it drops, and that comes again only after ackWait.
 func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 	// Not until ctx ends: what the server has sent by then must be given back.
+	asked := time.Now() // none was sent before
 	batch, err := cons.Fetch(fetched, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return err
 	}
 	for m := range batch.Messages() {
 		if err == nil {
-			err = c.give(ctx, m)
+			err = c.give(ctx, m, asked)
 		} else {
 			m.Nak() // so that it comes again at once; where it is lost it comes after ackWait
 		}
@@ -95,33 +161,32 @@ func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 	return err
 }
 
-func (c *source[T]) give(ctx context.Context, m jetstream.Msg) error {
+func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) error {
 	md, err := m.Metadata()
 	if err != nil {
 		return err
 	}
 	seq := md.Sequence.Stream
-	if !c.take(seq, m) {
+	h := c.take(&hold[T]{c: c, seq: seq, m: m, told: asked})
+	if h == nil {
 		return nil
 	}
-	v, err := c.decode(m, seq, md.Timestamp, seq <= c.old || md.NumDelivered > 1)
+	v, err := c.decode(m, h, md.Timestamp, seq <= c.old || md.NumDelivered > 1)
 	var damage *badMessage
 	if errors.As(err, &damage) {
 		c.s.damaged(c.name, seq, damage.err)
-		c.settle(seq, jetstream.Msg.Term)
+		h.settle(jetstream.Msg.Term)
 		return nil
 	}
 	if err != nil {
-		c.drop(seq)
-		m.Nak()
+		h.drop()
 		return err
 	}
 	select {
 	case c.out <- v:
 		return nil
 	case <-ctx.Done():
-		c.drop(seq)
-		m.Nak()
+		h.drop()
 		return ctx.Err()
 	}
 }
@@ -132,38 +197,24 @@ type badMessage struct{ err error }
 func (e *badMessage) Error() string { return e.err.Error() }
 func (e *badMessage) Unwrap() error { return e.err }
 
-// take says whether the message is to be given out; not so what is given out or settled already.
-func (c *source[T]) take(seq uint64, m jetstream.Msg) bool {
+// take gives the hold of a message that is to be given out; nil for what is given out or settled already.
+func (c *source[T]) take(h *hold[T]) *hold[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.acked[seq]; ok {
-		m.Ack()
-		return false
+	if _, ok := c.acked[h.seq]; ok {
+		h.m.Ack()
+		return nil
 	}
-	_, known := c.held[seq]
-	c.held[seq] = m
-	return !known
-}
-
-func (c *source[T]) drop(seq uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.held, seq)
-}
-
-// ack settles a message. It is sent behind what else is being sent, so nobody waits.
-func (c *source[T]) ack(seq uint64) { c.settle(seq, jetstream.Msg.Ack) }
-
-func (c *source[T]) settle(seq uint64, how func(jetstream.Msg) error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m, ok := c.held[seq]
-	if !ok {
-		return
+	now := time.Now()
+	if have := c.held[h.seq]; have != nil && !have.lapsed(now) {
+		have.m = h.m
+		return nil
 	}
-	delete(c.held, seq)
-	c.acked[seq] = struct{}{}
-	how(m) // where it is lost the message comes again, and is acked then
+	if h.lapsed(now) {
+		return nil // it waited here for too long, and comes again
+	}
+	c.held[h.seq] = h
+	return h
 }
 
 // forget drops what is known of messages up to the consumer's ack floor.
@@ -177,13 +228,41 @@ func (c *source[T]) forget(floor uint64) {
 	}
 }
 
-// keepAlive tells the server that what is held is being worked on.
-func (c *source[T]) keepAlive() {
+// keepAlive tells the server that what is held is being worked on, and forgets what it could not be told of for too long.
+func (c *source[T]) keepAlive(ctx context.Context) {
+	now := time.Now()
+	held, last := c.tell(now)
+	if len(held) == 0 || c.s.o.URL == "" {
+		return
+	}
+	// What the server answers last it has heard last.
+	ctx, cancel := context.WithTimeout(ctx, keepAliveEvery)
+	defer cancel()
+	if _, err := c.s.session().nc.RequestWithContext(ctx, last, []byte("+WPI")); err != nil {
+		return // it is tried again, and what is lost meanwhile others are given
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range c.held {
-		m.InProgress() // where it is lost the message comes again, and is known
+	for _, h := range held {
+		if !h.lapsed(time.Now()) {
+			h.told = now
+		}
 	}
+}
+
+// tell tells the server of all that is held, and gives that, and where it is told of one of them.
+func (c *source[T]) tell(now time.Time) (held []*hold[T], last string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for seq, h := range c.held {
+		if h.lapsed(now) {
+			delete(c.held, seq)
+			continue
+		}
+		h.m.InProgress() // where it is lost the message comes again
+		held, last = append(held, h), h.m.Reply()
+	}
+	return held, last
 }
 
 // release gives everything held back, when the store is closed: in order, for it comes again in the order of this.
@@ -191,7 +270,7 @@ func (c *source[T]) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, seq := range slices.Sorted(maps.Keys(c.held)) {
-		c.held[seq].Nak()
+		c.held[seq].m.Nak()
 	}
 	clear(c.held)
 }
