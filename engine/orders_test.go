@@ -8,8 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/engine/storetest"
 )
 
 const badRule = `
@@ -408,6 +411,42 @@ rules:
 		}
 		run("nothing so late", engine.ReprocessOptions{Until: start}, engine.Reprocessed{})
 	})
+}
+
+// TestReprocessAgainBeforeItIsRecorded has what a reprocessing made wait to be read, as after a kill, while another is asked for: that skips
+// what exists already.
+func TestReprocessAgainBeforeItIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start("rules: []")
+		w.send("", "a>b", "c>d")
+		w.settle()
+		w.restart(badRule)
+		w.stop()
+		w.mem = w.mem.Reopen()
+		w.store, w.reg = &noBundles{w.mem}, prometheus.NewRegistry()
+		w.start(badRule)
+		for _, want := range []engine.Reprocessed{{Made: 2}, {Existing: 2}} {
+			got, err := w.eng.Reprocess(context.Background(), engine.ReprocessOptions{}, func(engine.Reprocessed) {})
+			must(t, err)
+			if got.Made != want.Made || got.Existing != want.Existing {
+				t.Errorf("made %d, existing %d; want %d and %d", got.Made, got.Existing, want.Made, want.Existing)
+			}
+		}
+		w.restart(badRule)
+		w.settle()
+		if s := w.sums(); s.Created != 2 || s.Done+s.Dead != 2 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// noBundles is a store that gives no bundle.
+type noBundles struct{ *storetest.Memory }
+
+func (s *noBundles) NextBundle(ctx context.Context) (*engine.Bundle, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 func must(t testing.TB, err error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/aftermath-rules/aftermath/callback"
 )
 
@@ -39,8 +41,8 @@ var ErrReprocessing = errors.New("callbacks are being reprocessed already")
 var ErrNoRules = errors.New("no rule set runs")
 
 // Reprocess runs stored callbacks through the rules of today, and makes the deliveries that do not exist yet, or with Force all
-// of them anew. Where it ends early, what it made stays, and running it again skips that. One runs at a time. progress is told now
-// and then how far it is.
+// of them anew. Where it ends early, what it made stays, and running it again skips that. One runs at a time, of all processes that share
+// the store. progress is told now and then how far it is.
 func (e *Engine) Reprocess(ctx context.Context, o ReprocessOptions, progress func(Reprocessed)) (Reprocessed, error) {
 	if !e.reprocessing.TryLock() {
 		return Reprocessed{}, ErrReprocessing
@@ -50,8 +52,20 @@ func (e *Engine) Reprocess(ctx context.Context, o ReprocessOptions, progress fun
 	if rs == nil {
 		return Reprocessed{}, ErrNoRules
 	}
-	r := &reprocessing{e: e, o: o, m: &matcher{e: e}, progress: progress, Reprocessed: Reprocessed{Run: newRun()}}
-	err := r.learn(ctx)
+	lease, err := e.Store.Lease(ctx, "reprocess")
+	if errors.Is(err, ErrLeased) {
+		return Reprocessed{}, ErrReprocessing
+	}
+	if err != nil {
+		return Reprocessed{}, fmt.Errorf("reprocessing: %w", err)
+	}
+	defer func() {
+		if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
+			e.log.Warn("no callbacks can be reprocessed for a minute", zap.Error(err))
+		}
+	}()
+	r := &reprocessing{e: e, o: o, lease: lease, renewed: time.Now(), m: &matcher{e: e}, progress: progress, Reprocessed: Reprocessed{Run: newRun()}}
+	err = r.learn(ctx)
 	if err == nil && o.Quarantined {
 		err = r.quarantined(ctx)
 	} else if err == nil {
@@ -70,6 +84,8 @@ type reprocessing struct {
 	o        ReprocessOptions
 	m        *matcher
 	progress func(Reprocessed)
+	lease    Lease
+	renewed  time.Time
 
 	from    time.Time         // what was made of callbacks is known from then on
 	handled map[uint64]places // callbacks that the rules have seen, by the number of their pack
@@ -84,8 +100,18 @@ func (r *reprocessing) fits(at time.Time) bool {
 // learn reads what was made of the callbacks in question.
 func (r *reprocessing) learn(ctx context.Context) error {
 	r.handled, r.exist = make(map[uint64]places), make(map[[16]byte]bool)
+	// First what is made and not recorded yet: it is parked until it is.
+	for p, err := range r.e.Store.ParkedDeliveries(ctx) {
+		if err != nil {
+			return fmt.Errorf("reading what is parked: %w", err)
+		}
+		r.exist[idKey(p.Job.ID)] = true
+	}
 	first := true
 	for p, err := range r.e.Store.Events(ctx, 0) {
+		if err == nil {
+			err = r.keepLease(ctx, renewEvery)
+		}
 		if err != nil {
 			return fmt.Errorf("reading what was made of the callbacks: %w", err)
 		}
@@ -97,6 +123,23 @@ func (r *reprocessing) learn(ctx context.Context) error {
 			r.note(&p.Events[i])
 		}
 	}
+	return nil
+}
+
+// renewEvery is how often the lease is renewed at least, while callbacks are looked at.
+const renewEvery = 15 * time.Second
+
+// keepLease renews the lease where the last time was that long ago.
+func (r *reprocessing) keepLease(ctx context.Context, ago time.Duration) error {
+	if time.Since(r.renewed) < ago {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := r.lease.Renew(call); err != nil {
+		return fmt.Errorf("another process may be reprocessing: %w", err)
+	}
+	r.renewed = time.Now()
 	return nil
 }
 
@@ -210,6 +253,9 @@ func (q *Quarantined) sound() ([]byte, bool) {
 
 // callback runs one through the rules.
 func (r *reprocessing) callback(ctx context.Context, p *Pack, i int) error {
+	if err := r.keepLease(ctx, renewEvery); err != nil {
+		return err
+	}
 	c := r.m.match(r.e.set.Load(), p, i)
 	if c.Error != "" {
 		r.Unread++
@@ -244,6 +290,9 @@ func (r *reprocessing) callback(ctx context.Context, p *Pack, i int) error {
 func (r *reprocessing) make(ctx context.Context) error {
 	for len(r.jobs) > 0 {
 		n := min(len(r.jobs), maxOrders)
+		if err := r.keepLease(ctx, time.Second); err != nil {
+			return err
+		}
 		if _, err := r.e.order(ctx, r.jobs[:n]); err != nil {
 			return fmt.Errorf("storing deliveries: %w", err)
 		}

@@ -229,6 +229,17 @@ type PackIndex struct {
 // ErrNotFound says that a store has no dead letter of that delivery.
 var ErrNotFound = errors.New("not found")
 
+// ErrLeased says that somebody else has a lease.
+var ErrLeased = errors.New("somebody else has the lease")
+
+// Lease is the right to do something that one process of all does at a time.
+type Lease interface {
+	// Renew keeps the lease for another minute; after an error it is lost, or will be.
+	Renew(ctx context.Context) error
+	// Release gives it up. Where that fails it ends by itself.
+	Release(ctx context.Context) error
+}
+
 // ErrClosed says that the store was closed.
 var ErrClosed = errors.New("the store is closed")
 
@@ -243,6 +254,10 @@ type Store interface {
 	// Park stores deliveries until they are due, bundled by Due. After an error they may be stored: calling it again with the same ones, within
 	// some minutes, stores none of them twice.
 	Park(ctx context.Context, ps []Parked) error
+	// ParkedDeliveries gives what is parked, or due and not acked, in no order. A delivery that moves on meanwhile is given at least once.
+	ParkedDeliveries(ctx context.Context) iter.Seq2[*Parked, error]
+	// Lease gives the lease of that name for a minute; ErrLeased where another process has it.
+	Lease(ctx context.Context, name string) (Lease, error)
 	// Bury stores a dead letter; one of the same delivery is replaced.
 	Bury(ctx context.Context, d *DeadLetter) error
 	// DeadLetters gives the dead letters, in no order.

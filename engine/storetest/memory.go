@@ -274,6 +274,29 @@ func (m *Memory) NextBundle(ctx context.Context) (*engine.Bundle, error) {
 	return out, err
 }
 
+// ParkedDeliveries implements engine.Store.
+func (m *Memory) ParkedDeliveries(ctx context.Context) iter.Seq2[*engine.Parked, error] {
+	return each(ctx, m, func() []*engine.Parked {
+		var all []*engine.Parked
+		for _, b := range m.data.bundles {
+			for _, p := range b.bundle.Deliveries {
+				all = append(all, &p)
+			}
+		}
+		return all
+	})
+}
+
+// Lease implements engine.Store. Nobody else has the memory.
+func (m *Memory) Lease(ctx context.Context, _ string) (engine.Lease, error) {
+	return noLease{}, ctx.Err()
+}
+
+type noLease struct{}
+
+func (noLease) Renew(ctx context.Context) error   { return ctx.Err() }
+func (noLease) Release(ctx context.Context) error { return nil }
+
 func (m *Memory) ackBundle(b *memoryBundle) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

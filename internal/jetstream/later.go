@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -152,3 +154,31 @@ func (s *Store) readBundle(m jetstream.Msg, h *hold[*engine.Bundle], _ time.Time
 	}
 	return &engine.Bundle{Since: momentOf(m, p.written), Deliveries: parked, Again: again, Held: h.check(), Ack: h.ack}, nil
 }
+
+// ParkedDeliveries implements engine.Store.
+func (s *Store) ParkedDeliveries(ctx context.Context) iter.Seq2[*engine.Parked, error] {
+	return func(yield func(*engine.Parked, error) bool) {
+		if err := s.isOpen(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		ss, stopped := s.session(), false
+		err := ss.scanLive(ctx, ss.later, scanFrom{}, func(m *stored) error {
+			_, ps, err := decodeJSON[engine.Parked](kindParked, m.data)
+			if err != nil {
+				s.damaged(laterStream, m.seq, err)
+			}
+			for i := range ps {
+				if stopped = !yield(&ps[i], nil); stopped {
+					return errStopped
+				}
+			}
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+var errStopped = errors.New("no more is wanted")

@@ -86,3 +86,34 @@ func TestTwoNodes(t *testing.T) {
 		}
 	}
 }
+
+// A lease is one node's at a time, until it gives it up.
+func TestLease(t *testing.T) {
+	url := newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()
+	a, b := open(t, jetstream.Options{Dir: t.TempDir(), URL: url}), open(t, jetstream.Options{Dir: t.TempDir(), URL: url})
+	ctx := ctxFor(t, time.Minute)
+	first, err := a.Lease(ctx, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Lease(ctx, "x"); !errors.Is(err, engine.ErrLeased) {
+		t.Errorf("a second lease: %v, want %v", err, engine.ErrLeased)
+	}
+	if _, err := b.Lease(ctx, "y"); err != nil {
+		t.Errorf("a lease of another name: %v", err)
+	}
+	for range 2 {
+		if err := first.Renew(ctx); err != nil {
+			t.Errorf("renew: %v", err)
+		}
+	}
+	if err := first.Release(ctx); err != nil {
+		t.Errorf("release: %v", err)
+	}
+	if err := first.Renew(ctx); err == nil {
+		t.Error("a lease that was given up is renewed")
+	}
+	if _, err := b.Lease(ctx, "x"); err != nil {
+		t.Errorf("a lease after its release: %v", err)
+	}
+}

@@ -66,6 +66,20 @@ func (s *Store) Park(ctx context.Context, ps []engine.Parked) error {
 	return c.Park(ctx, ps)
 }
 
+// ParkedDeliveries implements engine.Store.
+func (s *Store) ParkedDeliveries(ctx context.Context) iter.Seq2[*engine.Parked, error] {
+	return seq(ctx, s, func(c *jetstream.Store) iter.Seq2[*engine.Parked, error] { return c.ParkedDeliveries(ctx) })
+}
+
+// Lease implements engine.Store.
+func (s *Store) Lease(ctx context.Context, name string) (engine.Lease, error) {
+	c, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Lease(ctx, name)
+}
+
 // Bury implements engine.Store.
 func (s *Store) Bury(ctx context.Context, d *engine.DeadLetter) error {
 	c, err := s.at(ctx)
