@@ -52,6 +52,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 func TestServerStartedAnew(t *testing.T) {
+	t.Parallel()
 	s := open(t, jetstream.Options{Dir: t.TempDir(), Logger: quiet()})
 	ctx := ctxFor(t, time.Minute)
 	for i := range 3 {

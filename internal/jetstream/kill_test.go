@@ -53,6 +53,7 @@ func acceptForEver(dir string) {
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it kills twenty processes")
 	}

@@ -171,6 +171,7 @@ func TestNodesThatDifferInPartitions(t *testing.T) {
 }
 
 func TestPartitionsConform(t *testing.T) {
+	t.Parallel()
 	o := opener(func(t *testing.T) jetstream.Options {
 		return jetstream.Options{Dir: t.TempDir(), URL: newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL(), Partitions: 4}
 	})

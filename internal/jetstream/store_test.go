@@ -74,6 +74,7 @@ func opener(options func(*testing.T) jetstream.Options) storetest.Opener {
 }
 
 func TestEmbedded(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, opener(func(t *testing.T) jetstream.Options { return jetstream.Options{Dir: t.TempDir()} }))
 }
 
@@ -112,6 +113,7 @@ func portOf(t *testing.T, addr string) int {
 }
 
 func TestExternal(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, opener(func(t *testing.T) jetstream.Options {
 		return jetstream.Options{Dir: t.TempDir(), URL: newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()}
 	}))
