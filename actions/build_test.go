@@ -373,10 +373,13 @@ func TestRefusedSecretIsMasked(t *testing.T) {
 func TestRenderNamesTheFieldThatFails(t *testing.T) {
 	d := delivery()
 	d.Pair.From = "a\r\nBcc: everybody"
-	i := mustBuild(t, "headers: {Subject: '{{ From_Account }}'}\ntext: '{{ From_Account }}'", Builder{})
-	_, err := i.Render(d)
-	if err == nil || !IsPermanent(err) || !strings.Contains(err.Error(), "headers.Subject: ") {
+	i := mustBuild(t, "headers: {Subject: '{{ From_Account }}'}\ntext: '{{ From_Account }}'\nto: [a@b.example, '{{ From_Account }}@b.example']", Builder{})
+	got, err := i.Render(d)
+	if err == nil || !IsPermanent(err) || !strings.Contains(err.Error(), "headers.Subject: ") || !strings.Contains(err.Error(), "to.1: ") {
 		t.Errorf("got %v", err)
+	}
+	if diff := cmp.Diff([]any{"a@b.example", nil}, got["to"]); diff != "" {
+		t.Errorf("what fails has no value: %s", diff)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/aftermath-rules/aftermath/internal/secrets"
@@ -89,7 +90,11 @@ func (i *Instance) Render(d *Delivery) (out map[string]any, err error) {
 		for at, t := range ts {
 			value, err := t.preview(d)
 			if err != nil {
-				errs = append(errs, i.masked(&FieldError{path, err}))
+				field := path
+				if list {
+					field = dotted(path, strconv.Itoa(at))
+				}
+				errs, value = append(errs, i.masked(&FieldError{field, err})), nil
 			}
 			values[at] = value
 		}

@@ -66,7 +66,7 @@ func (c *comparison) rendering(action string, m match) rendering {
 // missing says why a field is not there.
 func (r rendering) missing(field string) string {
 	if r.err != nil {
-		return r.err.Error()
+		return strings.ReplaceAll(r.err.Error(), "\n", "; ")
 	}
 	return fmt.Sprintf("the action has no field %q; it has %s", field, strings.Join(slices.Sorted(maps.Keys(r.fields)), ", "))
 }
