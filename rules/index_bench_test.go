@@ -85,6 +85,9 @@ func distinctCondition(i int) string {
 	return fmt.Sprintf(`len(From_Account) != %d && To_Account not startsWith "user_" && From_Account == To_Account`, 100+i)
 }
 
+// callCondition is one that no atom serves, and that is a test of its own.
+func callCondition(i int) string { return fmt.Sprintf(`PairCount * %d == PairIndex - 7`, i+1) }
+
 // hotCondition is found for every pair, and holds for none.
 func hotCondition(i int) string {
 	return fmt.Sprintf(`OptPlatform == "iOS" && From_Account == To_Account && SdkAppid != %d`, i)
@@ -125,6 +128,13 @@ func manyPairs(n int, hit bool) *callback.Callback {
 		cb.Pairs[i] = callback.Pair{From: account(from), To: account(to)}
 	}
 	return cb
+}
+
+func hitOrMiss(hit bool) string {
+	if hit {
+		return "hit"
+	}
+	return "miss"
 }
 
 // contestant is one of several ways to do the same for each pair of a packet.
@@ -256,7 +266,7 @@ func BenchmarkIndex(b *testing.B) {
 			rs := indexSet(b, n, kind.condition)
 			for _, hit := range []bool{false, true} {
 				cb := manyPairs(n, hit)
-				b.Run(fmt.Sprintf("%s/n=%d/%s", kind.name, n, map[bool]string{false: "miss", true: "hit"}[hit]), func(b *testing.B) {
+				b.Run(fmt.Sprintf("%s/n=%d/%s", kind.name, n, hitOrMiss(hit)), func(b *testing.B) {
 					b.ReportAllocs()
 					contest(b, len(cb.Pairs), matching(rs, cb), indexing(rs, cb), twoMaps(rs, cb))
 				})
@@ -291,12 +301,15 @@ func BenchmarkGrowth(b *testing.B) {
 		condition func(i int) string
 	}{{"exact", exactCondition}, {"mixed", mixedCondition}, {"thresholds", thresholdCondition}} {
 		for _, n := range sizes(10_000, 100_000, 1_000_000) {
-			b.Run(fmt.Sprintf("%s/n=%d", kind.name, n), func(b *testing.B) {
-				cb, few := manyPairs(n, false), manyPairs(1000, false)
-				many, thousand := matching(indexSet(b, n, kind.condition), cb), matching(indexSet(b, 1000, kind.condition), few)
-				thousand.name = "thousand"
-				contest(b, len(cb.Pairs), many, thousand)
-			})
+			large, small := indexSet(b, n, kind.condition), indexSet(b, 1000, kind.condition)
+			for _, hit := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%s/n=%d/%s", kind.name, n, hitOrMiss(hit)), func(b *testing.B) {
+					cb, few := manyPairs(n, hit), manyPairs(1000, hit)
+					many, thousand := matching(large, cb), matching(small, few)
+					thousand.name = "thousand"
+					contest(b, len(cb.Pairs), many, thousand)
+				})
+			}
 		}
 	}
 }
@@ -307,7 +320,7 @@ func BenchmarkResidual(b *testing.B) {
 	for _, kind := range []struct {
 		name      string
 		condition func(i int) string
-	}{{"residual", residualCondition}, {"distinct", distinctCondition}, {"hot", hotCondition}} {
+	}{{"residual", residualCondition}, {"distinct", distinctCondition}, {"calls", callCondition}, {"hot", hotCondition}} {
 		for _, n := range sizes(100, 1000, 10_000, 100_000) {
 			b.Run(fmt.Sprintf("%s/n=%d", kind.name, n), func(b *testing.B) {
 				rs, cb := indexSet(b, n, kind.condition), manyPairs(n, false)

@@ -206,8 +206,17 @@ func (x *Index) look(f *Found, l *lookup, h uint64, text string) {
 func (x *Index) add(f *Found, v uint32) {
 	switch {
 	case v&listPosting != 0:
-		for _, v := range x.list(v) {
-			x.add(f, v)
+		list := x.list(v)
+		if f.scratch == nil && f.n+len(list) > len(f.few) { // too many anyway
+			f.n += len(list)
+			return
+		}
+		for _, v := range list {
+			if v&setPosting != 0 {
+				x.add(f, v)
+			} else {
+				f.add(v)
+			}
 		}
 	case v&setPosting != 0:
 		for _, v := range x.sets[v&^setPosting].rules {
@@ -318,11 +327,14 @@ func (x *Index) others(s *Scratch, ev *Event) {
 		l := &x.limits[i]
 		l.look(&f, ev.Numbers[l.field])
 	}
-	for i := range x.openings {
+	for i := 0; i < len(x.openings); {
 		o := &x.openings[i]
-		if holds, _ := x.test(&x.steps[o.step], ev); holds == o.holds {
-			x.add(&f, o.value)
+		if holds, _ := x.test(&x.steps[o.step], ev); holds != o.holds {
+			i = int(o.next)
+			continue
 		}
+		x.add(&f, o.value)
+		i++
 	}
 	s.candidates = append(s.candidates, x.always...)
 }
