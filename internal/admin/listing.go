@@ -7,8 +7,9 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
-// lookBack is how many callbacks before a page are looked at for the first of its repeats. Chat repeats within seconds.
-const lookBack = 20_000
+// lookBack is how many bytes of callbacks before a page are looked at for the first of its repeats: tens of thousands of callbacks, and
+// Chat repeats within seconds.
+const lookBack = 16 << 20
 
 // listing is a page of the journal that is being read, from its end. Whether a callback is a repeat shows only when the first is read.
 type listing struct {
@@ -19,7 +20,7 @@ type listing struct {
 	oldest time.Time                // since when the first of one of them can have come
 	next   string                   // the cursor of what follows
 	full   bool                     // nothing more is listed
-	looked int                      // callbacks read since then
+	looked int                      // bytes read since then
 }
 
 type listed struct {
@@ -38,7 +39,7 @@ func (l *listing) take(seq uint64, i int, r *engine.Record) {
 		}
 	}
 	if l.full {
-		l.looked++
+		l.looked += len(r.Query) + len(r.Body)
 		return
 	}
 	if c := showStored(r); l.query.fits(c) {

@@ -103,6 +103,37 @@ func TestCallbacksAreListedOnceAndByTime(t *testing.T) {
 	}
 }
 
+func TestLookingForRepeatsIsBounded(t *testing.T) {
+	start := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	j := packsOf(start, "A0", "b1", "c2", "d3", "e4", "F5")
+	for _, p := range j {
+		p.Records[0].Window = time.Hour
+		p.Records[0].Body = append(p.Records[0].Body, strings.Repeat(" ", lookBack/2)...)
+	}
+	read := 0
+	a := &api{Options: Options{Journal: counted{j, &read}}}
+	if page, next, err := a.storedPage(t.Context(), &callbackQuery{limit: 1}); err != nil || len(page) != 1 || next == "" || read > 5 {
+		t.Errorf("%d packs were read for %d callbacks, next %q, %v", read, len(page), next, err)
+	}
+}
+
+// counted counts the packs that are read.
+type counted struct {
+	packs
+	read *int
+}
+
+func (c counted) JournalBack(ctx context.Context, before uint64) iter.Seq2[*engine.Pack, error] {
+	return func(yield func(*engine.Pack, error) bool) {
+		for p, err := range c.packs.JournalBack(ctx, before) {
+			*c.read++
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
 func TestASincePassesNoRepeatOff(t *testing.T) {
 	start := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 	a := &api{Options: Options{Journal: packsOf(start, "A0", "b4", "A6 c7")}}
