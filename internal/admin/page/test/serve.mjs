@@ -7,7 +7,7 @@ import { join, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "../../../..");
+export const root = join(here, "../../../..");
 
 let binary = process.env.AFTERMATH; // a program that is built already
 export function build() {
