@@ -35,11 +35,29 @@ func TestTableNarrow(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			widths := []int{32, 20, 40}
-			(&table{fixed: 1}).narrow(widths, tt.width)
-			if !slices.Equal(widths, tt.want) {
-				t.Errorf("got %v, want %v", widths, tt.want)
+			if fits := narrow(widths, 1, tt.width); !slices.Equal(widths, tt.want) || fits != (tt.width != 20) {
+				t.Errorf("got %v, want %v; fits: %v", widths, tt.want, fits)
 			}
 		})
+	}
+}
+
+// Where even that is too wide, what is never cut stands in one line and the rest below, within the width.
+func TestTableFolds(t *testing.T) {
+	tab := table{fixed: 1, rows: [][]string{{"ID", "FROM", "ERROR"}, {"0123456789abcdef", "somebody-else", "no answer at all"}}}
+	var out bytes.Buffer
+	if err := tab.writeWidth(&out, 34); err != nil {
+		t.Fatal(err)
+	}
+	if want := "ID\n  FROM           ERROR\n0123456789abcdef\n  somebody-else  no answer at all\n"; out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := tab.writeWidth(&out, 24); err != nil {
+		t.Fatal(err)
+	}
+	if want := "ID\n  FROM        ERROR\n0123456789abcdef\n  somebody-…  no answer…\n"; out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
 
