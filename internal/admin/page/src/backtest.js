@@ -72,6 +72,6 @@ function Row({ of: r, pick }) {
       <td class=${"num" + (r.gained ? " yes" : "")}>${r.gained ? "+" : ""}${number(r.gained)}</td><td class=${"num" + (r.lost ? " no" : "")}>${r.lost ? "−" : ""}${number(r.lost)}</td>
       <td>${visible(remarks.join("; "))}</td></tr>
     ${r.examples?.length > 0 && html`<tr class="examples"><td colspan="6"><ul>${r.examples.map((x) => html`<li>
-      <${Badge} kind=${x.change === "gained" ? "good" : "bad"}>${x.change}<//> <${Text} of=${x.From_Account} class="account" /> → <${Text} of=${x.To_Account} class="account" />
+      <${Badge} kind=${x.change === "gained" ? "good" : "bad"}>${x.change}<//> <${Text} of=${x.From_Account} class="account" most=${80} /> → <${Text} of=${x.To_Account} class="account" most=${80} />
       <span class="faint">${when(x.at)}</span> ${x.callback_id && html`<button type="button" class="quiet" onClick=${() => pick(x.callback_id)}>Take as the packet</button>`}</li>`)}</ul></td></tr>`}`;
 }

@@ -121,11 +121,11 @@ export function DeliveryTable({ rows, changed, short, none = "No delivery fits."
     <tbody>${rows.map((d) => html`<tr key=${d.id}>
       <td class="time"><a href=${"#/deliveries/" + encodeURIComponent(d.id)} title=${when(d.created)}>${ago(d.created)}</a></td>
       <td><${Badge} kind=${kinds[d.status] || "off"}>${d.status}<//></td>
-      ${!short && html`<td><a href=${"#/rules/" + encodeURIComponent(d.rule)}>${d.rule}</a></td>`}
-      <td>${d.action}</td>
-      <td class="pair"><${Text} of=${d.From_Account} class="account" /> → <${Text} of=${d.To_Account} class="account" /></td>
+      ${!short && html`<td class="name"><a href=${"#/rules/" + encodeURIComponent(d.rule)}>${d.rule}</a></td>`}
+      <td class="name">${d.action}</td>
+      <td class="pair"><${Text} of=${d.From_Account} class="account" most=${80} /> → <${Text} of=${d.To_Account} class="account" most=${80} /></td>
       <td class="num">${d.attempts}</td>
-      <td class="error">${d.last_error ? html`<${Text} of=${d.last_error} />` : ""}</td>
+      <td class="error">${d.last_error ? html`<${Text} of=${d.last_error} most=${200} />` : ""}</td>
       ${changed && html`<td class="do">${d.status === "dead" && html`<button type="button" class="quiet" aria-label=${`Replay the dead letter ${d.id}`} onClick=${() => one("replay", d.id, changed)}>Replay</button>
         <button type="button" class="quiet" aria-label=${`Discard the dead letter ${d.id}`} onClick=${() => one("discard", d.id, changed)}>Discard</button>`}</td>`}
     </tr>`)}</tbody></table></div>`;

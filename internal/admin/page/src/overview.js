@@ -123,6 +123,6 @@ function Actions({ actions }) {
       <td><${Badge} kind=${a.gone ? "warn" : a.breaker === "closed" ? "good" : "bad"}>${a.gone ? "gone" : a.breaker === "closed" ? "healthy" : a.breaker}<//></td>
       <td class="num">${number(a.queued)}</td><td class="num">${number(a.running)}</td>
       <td title=${when(a.last_ok)}>${ago(a.last_ok)}</td>
-      <td>${a.last_error ? html`<${Text} of=${a.last_error} /> <span class="faint">${ago(a.last_error_at)}</span>` : "–"}</td></tr>`)}</tbody>
+      <td>${a.last_error ? html`<${Text} of=${a.last_error} most=${200} /> <span class="faint">${ago(a.last_error_at)}</span>` : "–"}</td></tr>`)}</tbody>
   </table></div></section>`;
 }

@@ -3,7 +3,7 @@ import { h } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import htm from "htm";
-import { visible } from "./text.js";
+import { number, visible } from "./text.js";
 
 export const html = htm.bind(h);
 
@@ -16,8 +16,13 @@ export function say(text) {
   timer = setTimeout(() => (said.value = ""), 6000);
 }
 
-// Text shows a text from outside, whatever is in it, isolated from the direction of what is around it.
-export const Text = ({ of, class: c }) => html`<bdi class=${c}>${visible(of)}</bdi>`;
+// Text shows a text from outside, whatever is in it, isolated from the direction of what is around it. With most, a longer one is cut,
+// so that no account id and no receiver fills a list.
+export const Text = ({ of, class: c, most = Infinity }) => {
+  const text = visible(of);
+  if (text.length <= most) return html`<bdi class=${c}>${text}</bdi>`;
+  return html`<bdi class=${c}>${text.slice(0, most)}…</bdi> <small>${number(text.length)} characters</small>`;
+};
 
 export const Badge = ({ kind, children }) => html`<span class=${"badge " + kind}>${children}</span>`;
 

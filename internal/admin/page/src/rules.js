@@ -85,7 +85,7 @@ function List({ chosen }) {
       <p class="faint" role="status">${found.value.set ? plural(found.value.total, "rule") : ""}</p></div>
     <div class="row filters">
       <label class="grow"><span class="hide">Search</span>
-        <input type="search" placeholder="Search names, conditions, files, actions, labels" value=${q.value} maxlength="200"
+        <input type="search" placeholder="Search rules" title="Words of names, conditions, descriptions, files, actions or labels" value=${q.value} maxlength="200"
           onInput=${(e) => { box.current.scrollTop = 0; q.value = e.target.value; }} /></label>
       <label><span class="hide">State</span><select value=${state.value} onChange=${(e) => { box.current.scrollTop = 0; state.value = e.target.value; }}>
         <option value="">All states</option><option value="enabled">Enabled</option><option value="shadow">Shadow</option><option value="disabled">Disabled</option>

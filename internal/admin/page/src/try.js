@@ -42,7 +42,8 @@ export function Try({ params }) {
   const took = useRef(0); // ms of the last answer: a large set takes its time, and need not be asked for at every key
 
   const take = (c) => {
-    packet.value = draft.packet = typeof c.packet === "string" ? c.packet : JSON.stringify(c.packet, null, 2);
+    // What could hide in an account id is written as JSON's \u: the same packet, as it reads.
+    packet.value = draft.packet = typeof c.packet === "string" ? c.packet : visible(JSON.stringify(c.packet, null, 2));
     search.value = draft.query = c.query;
   };
   const pick = async (id) => {
@@ -174,16 +175,16 @@ function Pick({ take }) {
     }
   };
   if (!list.value?.length) return html`<button type="button" onClick=${load}>Pick a stored one</button>`;
-  return html`<label class="inline">Stored <select onChange=${(e) => e.target.value && take(list.value[e.target.value])}>
+  return html`<label class="inline grow">Stored <select class="grow" onChange=${(e) => e.target.value && take(list.value[e.target.value])}>
     <option value="">choose…</option>
-    ${list.value.map((c, i) => html`<option value=${i}>${when(c.at)} · ${plural(c.pairs.length, "pair")} · ${visible(c.pairs[0]?.From_Account)}</option>`)}</select></label>`;
+    ${list.value.map((c, i) => html`<option value=${i}>${when(c.at)} · ${plural(c.pairs.length, "pair")} · ${visible(c.pairs[0]?.From_Account).slice(0, 40)}</option>`)}</select></label>`;
 }
 
 function Pair({ pair, at, file, renders }) {
   const hits = pair.rules.filter((r) => r.matched);
   const misses = pair.rules.filter((r) => !r.matched);
   return html`<article class="card stack">
-    <h3><span class="faint">Pair ${at}:</span> <${Text} of=${pair.From_Account} class="account" /> → <${Text} of=${pair.To_Account} class="account" /></h3>
+    <h3><span class="faint">Pair ${at}:</span> <${Text} of=${pair.From_Account} class="account" most=${200} /> → <${Text} of=${pair.To_Account} class="account" most=${200} /></h3>
     ${hits.map((r) => html`<${Explained} rule=${r} elsewhere=${r.file !== file} open renders=${renders.filter((x) => x.rule === r.rule)} />`)}
     ${misses.map((r) => html`<${Explained} rule=${r} open=${misses.length < 4 && !hits.length} renders=${[]} />`)}
     ${pair.omitted_rules > 0 && html`<p class="faint">${pair.rules.length ? "and " : ""}${plural(pair.omitted_rules, pair.rules.length ? "more rule" : "rule")} of other files that ${pair.omitted_rules === 1 ? "doesn't" : "don't"} match</p>`}
@@ -199,7 +200,7 @@ function Explained({ rule: r, elsewhere, open, renders }) {
       ${r.stopped_by && html` <span class="faint">stopped by ${visible(r.stopped_by)}</span>`}
       ${r.error && html` <span class="why"><${Text} of=${r.error} /></span>`}</summary>
     <ul class="tree">${r.parts.map((p, i) => html`<li key=${i} class=${"depth d" + Math.min(p.depth, 8) + (p.decided ? " decided" : "")}>
-      <code>${visible(p.source)}</code> <span class=${"value " + (p.value === true ? "yes" : p.value === false ? "no" : "")}>${p.error ? html`<${Text} of=${p.error} class="why" />` : p.value === null ? html`<span class="faint">not reached</span>` : visible(JSON.stringify(p.value))}</span>
+      <code>${visible(p.source)}</code> <span class=${"value " + (p.value === true ? "yes" : p.value === false ? "no" : "")}>${p.error ? html`<${Text} of=${p.error} class="why" />` : p.value === null ? html`<span class="faint">not reached</span>` : html`<${Text} of=${JSON.stringify(p.value)} most=${300} />`}</span>
       ${p.decided && html` <span class="faint">decided</span>`}</li>`)}</ul>
     ${renders.map((x) => html`<div class="render"><h4>${visible(x.action)} <span class="faint">${x.type}, not sent${x.shadow ? ": a shadow rule runs no action" : ""}</span></h4>
       ${x.error && html`<p class="why"><${Text} of=${x.error} /></p>`}

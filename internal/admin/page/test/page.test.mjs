@@ -215,7 +215,9 @@ test("dead letters are replayed one by one and discarded by filter, and hostile 
   await s.send([["carol", "dave"], [strange, "frank"]]);
   await page.getByLabel("Status").selectOption("dead");
   await until("three dead letters", async () => (await page.locator("tbody tr").count()) === 3);
-  await page.locator("tr", { hasText: "\\u0000\\u001b[2J\\u200b\\u000d" }).waitFor();
+  const long = page.locator("tr", { hasText: "\\u0000\\u001b[2J\\u200b\\u000d" });
+  await long.getByText("2,028 characters").waitFor();
+  assert.ok((await long.boundingBox()).height < 200, "a long account fills the list");
   await fitsPhone(page);
   await clean(page);
   await shot(page, "deliveries");
@@ -247,6 +249,17 @@ test("dead letters are replayed one by one and discarded by filter, and hostile 
   await page.getByText("1 dead letter was discarded.").waitFor();
   const { dead, discarded } = (await s.api("status")).counts.deliveries;
   assert.deepEqual({ dead, discarded }, { dead: 1, discarded: 1 });
+
+  await page.goto(s.admin + "/#/try");
+  await page.getByRole("button", { name: "Pick a stored one" }).click();
+  const stored = page.getByLabel("Stored");
+  await stored.waitFor();
+  await stored.selectOption({ index: (await stored.locator("option").allTextContents()).findIndex((o) => o.includes("<img src=x")) });
+  const taken = await page.getByLabel("Packet", { exact: true }).last().inputValue();
+  assert.ok(taken.includes("\\u202e") && !taken.includes("\u202e"), taken);
+  assert.equal(JSON.parse(taken).PairList[0].From_Account, hostile);
+  await page.locator("article h3").getByText(shown).waitFor();
+  await fitsPhone(page);
   assert.equal(await page.evaluate(() => window.owned), undefined);
   await clean(page);
   await page.context().close();
