@@ -109,7 +109,15 @@ func newReadmeRun(t *testing.T) *readmeRun {
 	r := &readmeRun{t: t, dir: t.TempDir(), processes: map[string]*process{}, schemas: map[string]schematest.Schema{}}
 	var there, back []string
 	for _, port := range []string{"8080", "9090", "8081", "1025"} {
-		free := freePort(t)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // after all are chosen, so that none is chosen twice
+		_, free, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
 		there = append(there, ":"+port, ":"+free, "port: "+port, "port: "+free)
 		back = append(back, ":"+free, ":"+port)
 	}
@@ -123,20 +131,6 @@ func newReadmeRun(t *testing.T) *readmeRun {
 		r.schemas[kind] = schemaOf(t, kind)
 	}
 	return r
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 func (r *readmeRun) block(b block) {
