@@ -66,7 +66,7 @@ func (c *chain) storeAttempt(ctx context.Context, t *attempt) (sent []byte, err 
 	err = c.persist(ctx, func(ctx context.Context, ss *session) error { return c.try(ctx, ss, t) })
 	if err != nil && t.published {
 		sent = t.pack
-		if c.s.o.Spool != nil {
+		if c.s.o.Spool != nil && c.kind == kindCallbacks {
 			c.doubt = slices.Clone(sent)
 		}
 	}

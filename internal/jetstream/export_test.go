@@ -52,3 +52,16 @@ func DecodeCallbacks(b []byte) ([]engine.Record, error) {
 	_, rs, err := decodeCallbacks(b)
 	return rs, err
 }
+
+// AppendUnheard is Append whose answer is lost: what it stored, it gives an error for.
+func (s *Store) AppendUnheard(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
+	if _, err := s.Append(ctx, events, totals); err != nil {
+		return err
+	}
+	m, err := s.session().atLeader(ctx, outcomesStream, leaderRequest{LastFor: s.outcomesChain.subject})
+	if err != nil {
+		return err
+	}
+	s.outcomesChain.sure, s.unheard = false, m.data
+	return nil
+}

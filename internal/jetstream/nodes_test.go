@@ -117,3 +117,33 @@ func TestLease(t *testing.T) {
 		t.Errorf("a lease after its release: %v", err)
 	}
 }
+
+// Outcomes whose answer was lost are stored once, however often that is tried again; and others are stored behind them.
+func TestAppendAgain(t *testing.T) {
+	s := open(t, jetstream.Options{Dir: t.TempDir()})
+	ctx := ctxFor(t, time.Minute)
+	ended := func(id string) []engine.Event {
+		return []engine.Event{{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone, At: time.Unix(1669872112, 0).UTC()}}}
+	}
+	totals := &engine.Totals{Created: 2, Done: 1}
+	if err := s.AppendUnheard(ctx, ended("a"), totals); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if _, err := s.Append(ctx, ended(id), totals); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for p, err := range s.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range p.Events {
+			got = append(got, ev.Ended.Delivery)
+		}
+	}
+	if fmt.Sprint(got) != "[a b]" {
+		t.Errorf("stored %v, want a and b once", got)
+	}
+}

@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 )
 
 // Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
-// that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals.
+// that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals. After an
+// error it may be called with the same again: what fits into one message is stored once.
 func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
 	if err := s.isOpen(ctx); err != nil {
 		return 0, err
@@ -75,7 +78,14 @@ func (s *Store) appendPack(ctx context.Context, d *draft, totals []byte) error {
 	if small != d {
 		s.squeezedBuf = kept(small.b)
 	}
-	_, err := s.outcomesChain.store(ctx, small)
+	t := &attempt{draft: func(handed) *draft { return small }, count: small.count}
+	if len(s.unheard) > headSize && bytes.Equal(s.unheard[headSize:], small.b[headSize:]) {
+		t.pack, t.published = s.unheard, true
+	}
+	sent, err := s.outcomesChain.storeAttempt(ctx, t)
+	if err == nil || sent != nil {
+		s.unheard = slices.Clone(sent)
+	}
 	return err
 }
 

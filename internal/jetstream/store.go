@@ -29,6 +29,7 @@ type Store struct {
 	totals        []byte // JSON of the last totals; under outcomesMu, as are
 	outcomesBuf   []byte // the memory of the packs of outcomes before
 	squeezedBuf   []byte // and of what was sent
+	unheard       []byte // and a pack that gave an error, and that may be stored all the same
 	outcomesMu    sync.Mutex
 	bundles       *source[*engine.Bundle]
 	packs         chan *engine.Pack // of all partitions
