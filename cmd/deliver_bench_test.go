@@ -140,13 +140,18 @@ func BenchmarkDeliver(b *testing.B) {
 				actions, rule = actions+hook("dead", to.url+"/dead"), "[hook, dead]"
 			}
 			serve := startServe(b, []byte("actions:\n"+actions+"rules: [{name: all, condition: 'true', actions: "+rule+"}]\n"))
-			var rates, behind []float64
+			const offered = 4000
+			var accepted, delivered, halfway, behind []float64
 			for range b.N {
-				rate, most := keepUp(b, serve, to, 4000)
-				rates, behind = append(rates, rate), append(behind, float64(most))
+				k := keepUp(b, serve, to, offered)
+				accepted, delivered = append(accepted, k.accepted), append(delivered, k.delivered)
+				halfway, behind = append(halfway, float64(k.halfway)), append(behind, float64(k.behind))
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(median(rates), "accepted/s")
+			b.ReportMetric(offered, "offered/s")
+			b.ReportMetric(median(accepted), "accepted/s")
+			b.ReportMetric(median(delivered), "delivered/s")
+			b.ReportMetric(median(halfway), "behind-halfway")
 			b.ReportMetric(median(behind), "behind")
 		})
 	}
@@ -240,14 +245,20 @@ func drain(b *testing.B, serve string, to *receiver) float64 {
 	return rate
 }
 
-// keepUp has so many callbacks of one pair accepted each second, for two seconds, and gives how many there were in a second and how
-// many deliveries were missing when the last was accepted.
-func keepUp(b *testing.B, serve string, to *receiver, rate int) (float64, int) {
+// kept is how accepting and delivering went: in a second, and how many accepted callbacks had not arrived as webhooks.
+type kept struct {
+	accepted, delivered float64
+	halfway, behind     int // in the middle of the run and when the last was accepted
+}
+
+// keepUp has so many callbacks of one pair accepted each second, for five seconds.
+func keepUp(b *testing.B, serve string, to *receiver, rate int) kept {
 	b.Helper()
-	const conns = 16
-	total, before := 2*rate, to.count()
+	const conns, seconds = 64, 5
+	total, before := seconds*rate, to.count()
 	request := packetRequest(1)
 	started := time.Now()
+	var sent atomic.Int64
 	var wg sync.WaitGroup
 	for w := range conns {
 		wg.Go(func() {
@@ -264,14 +275,17 @@ func keepUp(b *testing.B, serve string, to *receiver, rate int) (float64, int) {
 					b.Error(err)
 					return
 				}
+				sent.Add(1)
 			}
 		})
 	}
+	time.Sleep(seconds * time.Second / 2)
+	k := kept{halfway: int(sent.Load()) - (to.count() - before)}
 	wg.Wait()
-	accepted := float64(total) / time.Since(started).Seconds()
-	behind := before + total - to.count()
+	arrived, took := to.count()-before, time.Since(started).Seconds()
+	k.accepted, k.delivered, k.behind = float64(total)/took, float64(arrived)/took, total-arrived
 	awaitCount(b, to, before+total)
-	return accepted, behind
+	return k
 }
 
 // awaitCount waits until the receiver has had so many posts.
