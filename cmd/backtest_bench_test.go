@@ -84,7 +84,7 @@ func manyRules(more string) []byte {
 	return text.Bytes()
 }
 
-func loaded(b *testing.B, text []byte) *rules.RuleSet {
+func loaded(b testing.TB, text []byte) *rules.RuleSet {
 	b.Helper()
 	reg, err := newRegistry(nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -85,16 +86,20 @@ func (l *exportLine) write(r *engine.Record, set *rules.RuleSet) {
 	b = r.Received.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","query":`...)
 	b, _ = jsontext.AppendQuote(b, r.Query) // what is no UTF-8 is replaced
+	if set != nil {
+		b = l.appendMatches(b, r, set)
+	}
 	b = append(b, `,"packet":`...)
 	at := len(b)
 	b = append(b, r.Body...) // sound JSON, or it had not been accepted
-	for i, c := range b[at:] {
-		if c == '\n' || c == '\r' { // between values, where spaces do
-			b[at+i] = ' '
+	for _, end := range []byte("\r\n") { // between values, where spaces do
+		for body := b[at:]; ; {
+			i := bytes.IndexByte(body, end)
+			if i < 0 {
+				break
+			}
+			body[i] = ' '
 		}
-	}
-	if set != nil {
-		b = l.appendMatches(b, r, set)
 	}
 	l.text = append(b, "}\n"...)
 }

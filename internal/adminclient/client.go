@@ -38,7 +38,7 @@ func New(base, token string) (*Client, error) {
 	}
 	u.RawQuery, u.Fragment = "", ""
 	return &Client{base: u, token: token, http: &http.Client{
-		Transport:     &http.Transport{ResponseHeaderTimeout: timeout, MaxIdleConnsPerHost: 1},
+		Transport:     &http.Transport{ResponseHeaderTimeout: timeout, MaxIdleConnsPerHost: 1, ReadBufferSize: 64 << 10}, // exports are large
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
