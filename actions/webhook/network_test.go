@@ -2,31 +2,24 @@ package webhook
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/internal/netguard"
-	"sync"
+	"github.com/aftermath-rules/aftermath/internal/tlstest"
 )
 
 func TestRedirectsThatAreFollowed(t *testing.T) {
@@ -266,69 +259,14 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-// authority signs certificates, and writes them and their keys as PEM files.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	dir  string
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	a.cert, a.key = a.issue(t, "ca")
-	return a
-}
-
-func (a *authority) issue(t *testing.T, name string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: a.cert == nil, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := template, key
-	if a.cert != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(file, kind string, der []byte) {
-		if err := os.WriteFile(filepath.Join(a.dir, file), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(name+".pem", "CERTIFICATE", der)
-	write(name+".key", "EC PRIVATE KEY", keyDER)
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key
-}
-
 func TestTLS(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue(t, "server")
-	ca.issue(t, "client")
-	pair, err := tls.LoadX509KeyPair(filepath.Join(ca.dir, "server.pem"), filepath.Join(ca.dir, "server.key"))
+	ca := tlstest.NewAuthority(t, t.TempDir(), "ca")
+	ca.Issue(t, "server")
+	ca.Issue(t, "client")
+	pair, err := tls.LoadX509KeyPair(filepath.Join(ca.Dir, "server.pem"), filepath.Join(ca.Dir, "server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.cert)
 	start := func(config *tls.Config) string {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
 		s.TLS, s.EnableHTTP2 = config, true
@@ -338,7 +276,7 @@ func TestTLS(t *testing.T) {
 		return s.URL
 	}
 	plain := start(&tls.Config{Certificates: []tls.Certificate{pair}})
-	mutual := start(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	mutual := start(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
 	old := start(&tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS11})
 	for _, tc := range []struct{ name, yaml, want string }{
 		{"an authority of one's own", "url: " + plain + "\nca: ca.pem", ""},
@@ -348,7 +286,7 @@ func TestTLS(t *testing.T) {
 		{"TLS 1.1", "url: " + old + "\nca: ca.pem", "protocol version"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			hook, err := build(t, actions.Env{}, ca.dir, tc.yaml)
+			hook, err := build(t, actions.Env{}, ca.Dir, tc.yaml)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,9 +305,9 @@ func TestTLS(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue(t, "client")
-	ca.issue(t, "other")
+	ca := tlstest.NewAuthority(t, t.TempDir(), "ca")
+	ca.Issue(t, "client")
+	ca.Issue(t, "other")
 	const at = "url: https://crm.example.com/\n"
 	for _, tc := range []struct {
 		name, yaml string
@@ -396,7 +334,7 @@ func TestLoadErrors(t *testing.T) {
 		{"another scheme", "url: ftp://example.com/", 2, "http"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := build(t, actions.Env{}, ca.dir, tc.yaml)
+			_, err := build(t, actions.Env{}, ca.Dir, tc.yaml)
 			if err == nil {
 				t.Fatal("no error")
 			}

@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/nearword", "internal/load", "internal/systemd", "internal/e2e/program", "internal/failpoint"},
 	{"internal/e2e/natscluster"},
 	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex", "internal/admin/page"},
-	{"internal/lang", "internal/schema/schematest"},
+	{"internal/lang", "internal/schema/schematest", "internal/tlstest"},
 	{"actions"},
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},
 	{"rules", "internal/adminclient"},

@@ -1,17 +1,9 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aftermath-rules/aftermath/callback"
+	"github.com/aftermath-rules/aftermath/internal/tlstest"
 )
 
 // Each row of the endpoint's table, against the built program.
@@ -196,11 +189,10 @@ func TestRepeatsOverARestart(t *testing.T) {
 // not start.
 func TestMutualTLS(t *testing.T) {
 	dir := t.TempDir()
-	ca, stranger := newAuthority(t, "chat"), newAuthority(t, "stranger")
-	ca.issue(t, dir, "server")
-	ca.issue(t, dir, "client")
-	stranger.issue(t, dir, "other")
-	write(t, dir, "ca.pem", string(ca.pem))
+	ca, stranger := tlstest.NewAuthority(t, dir, "ca"), tlstest.NewAuthority(t, dir, "stranger")
+	ca.Issue(t, "server")
+	ca.Issue(t, "client")
+	stranger.Issue(t, "other")
 	write(t, dir, "aftermath.yaml", strings.Replace(config(""), "apps:", "tls: {cert: server.pem, key: server.key, client_ca: ca.pem}, apps:", 1))
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := start(t, dir)
@@ -208,9 +200,7 @@ func TestMutualTLS(t *testing.T) {
 		t.Fatalf("it listens on %s", s.Callback)
 	}
 	post := func(client string) (int, error) {
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(ca.pem)
-		conf := &tls.Config{RootCAs: roots}
+		conf := &tls.Config{RootCAs: ca.Pool()}
 		if client != "" {
 			pair, err := tls.LoadX509KeyPair(filepath.Join(dir, client+".pem"), filepath.Join(dir, client+".key"))
 			must(t, err)
@@ -242,44 +232,4 @@ func TestMutualTLS(t *testing.T) {
 	if closed := launch(t, dir, nil); closed.Exit() != 1 || !strings.Contains(closed.Log(), "ca.pem") {
 		t.Errorf("without the CA: %s", closed.Log())
 	}
-}
-
-// authority is a CA for a test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	cert, err := x509.ParseCertificate(der)
-	must(t, err)
-	return &authority{cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-// issue writes NAME.pem and NAME.key for 127.0.0.1, good for servers and clients.
-func (a *authority) issue(t *testing.T, dir, name string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	must(t, err)
-	write(t, dir, name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	write(t, dir, name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
 }

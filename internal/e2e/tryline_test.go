@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aftermath-rules/aftermath/internal/tlstest"
 )
 
 // The line to try works as it is printed, whatever the configuration, and shows no token.
@@ -26,7 +28,7 @@ func TestLineToTry(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "it's a folder")
 			write(t, dir, "rules/a.yaml", "rules: []\n")
 			write(t, dir, "the token", "file-"+shown+"\n")
-			newAuthority(t, "chat").issue(t, dir, "server")
+			tlstest.NewAuthority(t, dir, "ca").Issue(t, "server")
 			if !strings.Contains(callback, "listen:") {
 				callback += ", listen: 127.0.0.1:0"
 			}
