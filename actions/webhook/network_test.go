@@ -324,7 +324,7 @@ func TestLoadErrors(t *testing.T) {
 		{"no header's name", at + "headers: {'X A': x}", 3, "no name of a header"},
 		{"a header twice", at + "headers: {X-A: x, x-a: y}", 3, "same header"},
 		{"a secret that is no base64", at + "secrets:\n  - " + secretA + "\n  - hunter2!", 5, "whsec_"},
-		{"an empty secret", at + "secrets: ['whsec_']", 3, "whsec_"},
+		{"an empty secret", at + "secrets: ['whsec_']", 3, "is no Standard Webhooks secret"},
 		{"a missing file", at + "ca: none.pem", 3, "none.pem"},
 		{"a key for a ca", at + "ca: client.key", 3, "no certificate"},
 		{"a certificate without its key", at + "cert: client.pem", 3, "set key too"},
