@@ -39,22 +39,29 @@ func limitMemory() {
 
 // pacer sets the collector's pace now and after every collection.
 type pacer struct {
-	limits  bool // it sets the soft limit as well
-	percent int  // as it was set last
+	limits  bool  // it sets the soft limit as well
+	percent int   // as it was set last
+	limit   int64 // as it was set last
 }
 
 func (p pacer) pace() {
-	live, scanned := heapSizes()
-	if percent := collectorPercent(live, scanned); percent != p.percent {
-		p.percent = percent
-		debug.SetGCPercent(percent)
-		if heap := live + live*uint64(percent)/100; p.limits {
-			debug.SetMemoryLimit(int64(max(wantedTotal, heap+heap/8)))
-		}
-	}
+	p.set(heapSizes())
 	// The next collection finds that nobody has this any more. It holds a pointer, or it would share its memory with what lives longer.
 	type sentinel struct{ _ *byte }
 	runtime.AddCleanup(new(sentinel), pacer.pace, p)
+}
+
+// set sets what is to be different from before.
+func (p *pacer) set(live, scanned uint64) {
+	percent := collectorPercent(live, scanned)
+	if percent != p.percent {
+		p.percent = percent
+		debug.SetGCPercent(percent)
+	}
+	if limit := softLimit(live, percent); p.limits && limit != p.limit {
+		p.limit = limit
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // heapSizes gives how many bytes of the heap the last collection kept, and how many of them it had to look at.
@@ -71,6 +78,14 @@ func collectorPercent(live, scanned uint64) int {
 	left := wantedHeap - min(live, wantedHeap)
 	room = min(room, max(left, roomPerScan/2*scanned, tightRoom))
 	return int(max(10*room/max(live, smallest), 1)) * 10
+}
+
+// softLimit lies above the room that the heap is given, in steps of 16 MiB: what lies at or below what is kept has the collector run all
+// the time.
+func softLimit(live uint64, percent int) int64 {
+	const step = 16 << 20
+	heap := live + live*uint64(percent)/100
+	return int64((max(wantedTotal, heap+heap/8) + step - 1) / step * step)
 }
 
 // containerLimit is the least memory limit of the process's control groups, in bytes, below the root of a file system; 0 where there

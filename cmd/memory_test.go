@@ -31,6 +31,27 @@ func TestCollectorPercent(t *testing.T) {
 	}
 }
 
+// However much is kept, the soft limit is beyond what the heap may grow to: or the collector would run all the time.
+func TestSoftLimit(t *testing.T) {
+	const mb = 1 << 20
+	for live := uint64(0); live < 4096*mb; live += 10 * mb {
+		percent := collectorPercent(live, live/16)
+		limit := softLimit(live, percent)
+		if least := live + live*uint64(percent)/100; uint64(limit) < least+least/10 || limit < wantedTotal {
+			t.Fatalf("%d MiB kept, %d %%: the limit is %d MiB", live/mb, percent, limit/mb)
+		}
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	p := pacer{limits: true}
+	for _, live := range []uint64{400 * mb, 800 * mb, 400 * mb} { // the percentage is the same for all
+		p.set(live, mb)
+		if got, want := debug.SetMemoryLimit(-1), softLimit(live, p.percent); got != want {
+			t.Errorf("%d MiB are kept, and the limit is %d MiB, want %d", live/mb, got/mb, want/mb)
+		}
+	}
+}
+
 // The pace follows the heap from one collection to the next.
 func TestPaceFollowsTheHeap(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
