@@ -124,16 +124,14 @@ func (p *partition) closeJoining() bool {
 // packAll is the partition's one packer: it takes the callbacks that wait as one message, waits until that is stored, and takes those that
 // came meanwhile. It ends once nothing joins any more.
 func (p *partition) packAll() {
-	var spare []byte // the memory of the pack before
+	var spare, squeezed []byte // the memory of the pack before
 	for open := true; open; {
 		<-p.joined
 		p.linger()
 		var b *batch
 		b, open = p.takeBatch(spare)
-		p.storeBatch(b)
-		if spare = b.draft.b; cap(spare) > softPack {
-			spare = nil
-		}
+		squeezed = kept(p.storeBatch(b, squeezed))
+		spare = kept(b.draft.b)
 	}
 }
 
@@ -160,25 +158,36 @@ func (p *partition) takeBatch(buf []byte) (b *batch, open bool) {
 	return b, !p.closed
 }
 
-func (p *partition) storeBatch(b *batch) {
+// leastSqueezed is the size of the largest pack that is not compressed: the disk writes a page for it anyway.
+const leastSqueezed = 4 << 10
+
+// storeBatch stores a batch. It compresses it into buf where that is large enough, and gives the memory that it used.
+func (p *partition) storeBatch(b *batch, buf []byte) []byte {
 	defer close(b.done)
 	b.dropLeft()
 	if len(b.waiters) == 0 {
-		return
+		return buf
+	}
+	d := b.draft
+	if len(d.b) > leastSqueezed {
+		if d = d.squeezed(buf); d != b.draft {
+			buf = d.b
+		}
 	}
 	var err error
 	if p.s.o.Spool != nil {
-		err = p.sendOrSpool(b)
+		err = p.sendOrSpool(b, d)
 	} else {
 		ctx, cancel := context.WithDeadline(p.s.work, b.until(time.Now()))
 		defer cancel()
 		failpoint.Pass(failpoint.Pack)
-		_, err = p.chain.store(ctx, b.draft)
+		_, err = p.chain.store(ctx, d)
 		failpoint.Pass(failpoint.Published)
 	}
 	if err != nil {
 		b.err = fmt.Errorf("callback not stored: %w", err)
 	}
+	return buf
 }
 
 // dropLeft takes out the callbacks whose callers have left: they were told that theirs was not stored.

@@ -1,10 +1,13 @@
 package jetstream_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
@@ -47,4 +50,35 @@ func TestCallersThatHaveLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What compresses takes less of the journal than it is long, and what doesn't no more; both come back as they were, after a restart too.
+func TestAcceptedAreCompressed(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, jetstream.Options{Dir: dir})
+	ctx := ctxFor(t, time.Minute)
+	noise := make([]byte, 100_000)
+	rand.Read(noise)
+	bodies := [][]byte{bytes.Repeat([]byte(`{"From_Account":"alice","To_Account":"bob"},`), 20_000), noise, []byte("small")}
+	for i, body := range bodies {
+		if err := s.Accept(ctx, &engine.Record{Key: engine.Key{byte(i)}, Received: time.Now(), Query: "q", Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, s)
+	s = open(t, jetstream.Options{Dir: dir})
+	for i, body := range bodies {
+		p, err := s.NextPack(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := p.Records[0]; !bytes.Equal(r.Body, body) || r.Query != "q" || r.Key != (engine.Key{byte(i)}) {
+			t.Errorf("callback %d came back changed", i)
+		}
+		p.Ack()
+	}
+	if st := s.Status(); st.Bytes < 100_000 || st.Bytes > 300_000 {
+		t.Errorf("the journal takes %d bytes", st.Bytes)
+	}
+	closeStore(t, s)
 }

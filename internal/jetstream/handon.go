@@ -190,13 +190,13 @@ func (p *partition) hold() {
 
 // sendOrSpool stores a batch in the cluster, or has it kept in the spool where the cluster may have it. Its error is ErrAway where the
 // cluster never gets it.
-func (p *partition) sendOrSpool(b *batch) error {
+func (p *partition) sendOrSpool(b *batch, d *draft) error {
 	if p.held.Load() {
 		return ErrAway
 	}
 	now := time.Now()
 	ctx, cancel := context.WithDeadline(p.s.work, laterOf(b.since.Add(giveUp), now.Add(giveUp/5)))
-	sent, err := p.chain.store(ctx, b.draft)
+	sent, err := p.chain.store(ctx, d)
 	cancel()
 	if err == nil {
 		return nil

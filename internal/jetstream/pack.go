@@ -163,7 +163,7 @@ func decodePack(k kind, b []byte) (*pack, error) {
 	records := b[headSize:]
 	switch flags := binary.BigEndian.Uint16(b[6:]); {
 	case flags == 0:
-	case flags == flagSqueezed && (k == kindParked || k == kindEvents):
+	case flags == flagSqueezed && (k == kindCallbacks || k == kindParked || k == kindEvents):
 		var err error
 		if records, err = unsqueezed(records); err != nil {
 			return nil, err

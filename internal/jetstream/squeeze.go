@@ -9,8 +9,8 @@ import (
 
 // flagSqueezed is set in the head of a pack whose records are compressed as one block of S2
 // (https://github.com/klauspost/compress/tree/master/s2). Deliveries that wait together are much alike, and many of them wait for a
-// receiver that is dead; outcomes say the same of each delivery twice, and each byte of them is copied several times on its way to
-// the disk.
+// receiver that is dead; outcomes say the same of each delivery twice; callbacks have the same names in query and packet. And each byte
+// is copied several times on its way to the disk and back, and kept by the server for ten seconds.
 const flagSqueezed = 1
 
 // maxSqueezed bounds what a compressed pack may hold, so that a damaged one can't fill the memory.
