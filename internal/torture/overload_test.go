@@ -27,7 +27,8 @@ const (
 // bounded, what it can't store in time it refuses and counts, and nothing that was answered OK is lost.
 //
 // What it cannot show: how much of the ten times reaches the program, since the sender runs on the same cores and has 1,024 connections at
-// most; what is due waits for one.
+// most; what is due waits for one. The 200 KB of a packet are alike, so that they compress: the store keeps in memory what it wrote in
+// the last ten seconds, and packets of that size that don't compress take more than is wanted.
 func TestTortureOverload(t *testing.T) {
 	eachOverload(t, func(t *testing.T, dir string) (s *program.Server, check func()) {
 		s = built.Start(t, dir)
