@@ -48,7 +48,8 @@ export const clean = async (page) => assert.deepEqual(await judge(page), []);
 export async function fitsPhone(page) {
   const before = page.viewportSize();
   await page.setViewportSize({ width: 360, height: 740 });
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, "the page is wider than the phone");
+  // Charts are drawn anew a moment later.
+  await page.waitForFunction(() => document.documentElement.scrollWidth === innerWidth).catch(() => assert.fail("the page is wider than the phone"));
   await page.setViewportSize(before);
 }
 
