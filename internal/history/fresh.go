@@ -14,8 +14,8 @@ type fresh struct {
 	events int
 }
 
-// maxFresh is how many events are held, some 30 MB. What comes beyond it comes from the stream later.
-const maxFresh = 4 * maxEvents
+// maxFresh is how many events are held, some 15 MB. What comes beyond it comes from the stream later.
+const maxFresh = 2 * maxEvents
 
 // put takes a pack in, where there is room.
 func (f *fresh) put(seq uint64, events []engine.Event) {
