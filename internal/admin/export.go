@@ -91,7 +91,7 @@ func (l *exportLine) write(r *engine.Record, set *rules.RuleSet) {
 	}
 	b = append(b, `,"packet":`...)
 	at := len(b)
-	b = append(b, r.Body...) // sound JSON, or it had not been accepted
+	b = append(b, r.Body...)             // sound JSON, or it had not been accepted
 	for _, end := range []byte("\r\n") { // between values, where spaces do
 		for body := b[at:]; ; {
 			i := bytes.IndexByte(body, end)
