@@ -171,7 +171,7 @@ func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) 
 	if h == nil {
 		return nil
 	}
-	v, err := c.decode(m, h, md.Timestamp, seq <= c.old || md.NumDelivered > 1)
+	v, err := c.decode(m, h, md.Timestamp, seq <= c.old || md.NumDelivered > 1 || c.late(md.Timestamp))
 	var damage *badMessage
 	if errors.As(err, &damage) {
 		c.s.damaged(c.name, seq, damage.err)
@@ -189,6 +189,11 @@ func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) 
 		h.drop()
 		return ctx.Err()
 	}
+}
+
+// late tells that a cluster's message is so old that another node can have been given it before: a consumer's new leader may not know.
+func (c *source[T]) late(stored time.Time) bool {
+	return c.s.o.URL != "" && time.Since(stored) > ackWait/2
 }
 
 // badMessage says that what is stored in a message can't be read: reading goes on behind it.
