@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/aftermath-rules/aftermath/internal/e2e/program"
 	"github.com/aftermath-rules/aftermath/internal/load"
 )
@@ -93,6 +95,9 @@ func (d *damaged) run(t *testing.T) {
 	}
 	before := int(d.l.ok.Load())
 	whole := accounts(t, d.dir)
+	if len(whole) < before {
+		t.Fatalf("of %d callbacks that were answered OK the look into the files finds %d before any damage", before, len(whole))
+	}
 	d.damage(t)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -261,7 +266,13 @@ func accounts(t *testing.T, dir string) map[int]bool {
 				b = b[4:]
 				continue
 			}
-			for _, m := range account.FindAllSubmatch(b[:n], -1) {
+			records := b[36:n]
+			if b[7]&1 != 0 { // compressed
+				if records, err = s2.Decode(nil, records); err != nil {
+					t.Fatalf("%s: a pack whose checksum holds is not compressed as it says: %v", file, err)
+				}
+			}
+			for _, m := range account.FindAllSubmatch(records, -1) {
 				u, err := strconv.Atoi(string(m[1]))
 				if err != nil {
 					t.Fatal(err)
