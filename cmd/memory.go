@@ -23,14 +23,13 @@ const (
 	wantedTotal = 176 << 20 // of all that the runtime takes, so that it gives back early what it does not need
 )
 
-// limitMemory sets the garbage collector's pace, and a soft limit: a tenth below what the container may use, so that the pace never costs
-// the process its life, or where there is no container what the heap needs, and 176 MiB at least. GOGC and GOMEMLIMIT, where they are
-// set, hold instead.
+// limitMemory sets the garbage collector's pace, and a soft limit: what the heap needs, and 176 MiB at least, but no more than a container
+// leaves, so that the pace never costs the process its life. GOGC and GOMEMLIMIT, where they are set, hold instead.
 func limitMemory() {
-	p := pacer{limits: os.Getenv("GOMEMLIMIT") == ""}
+	p := pacer{limits: os.Getenv("GOMEMLIMIT") == "", most: math.MaxInt64}
 	if limit := containerLimit("/"); limit > 0 && p.limits {
-		debug.SetMemoryLimit(limit - limit/10)
-		p.limits = false
+		p.most = containerShare(limit)
+		debug.SetMemoryLimit(p.most)
 	}
 	if os.Getenv("GOGC") == "" {
 		p.pace()
@@ -40,6 +39,7 @@ func limitMemory() {
 // pacer sets the collector's pace now and after every collection.
 type pacer struct {
 	limits  bool  // it sets the soft limit as well
+	most    int64 // that may be
 	percent int   // as it was set last
 	limit   int64 // as it was set last
 }
@@ -58,7 +58,7 @@ func (p *pacer) set(live, scanned uint64) {
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	if limit := softLimit(live, percent); p.limits && limit != p.limit {
+	if limit := min(softLimit(live, percent), p.most); p.limits && limit != p.limit {
 		p.limit = limit
 		debug.SetMemoryLimit(limit)
 	}
@@ -86,6 +86,12 @@ func softLimit(live uint64, percent int) int64 {
 	const step = 16 << 20
 	heap := live + live*uint64(percent)/100
 	return int64((max(wantedTotal, heap+heap/8) + step - 1) / step * step)
+}
+
+// containerShare is what the Go runtime may take of a container's memory. The rest is for what it does not know of: the history's cache, the
+// kernel's buffers of a thousand connections, and what waits to be written to the disk.
+func containerShare(limit int64) int64 {
+	return limit - max(limit/10, min(limit/4, 48<<20))
 }
 
 // containerLimit is the least memory limit of the process's control groups, in bytes, below the root of a file system; 0 where there

@@ -43,10 +43,10 @@ func TestSoftLimit(t *testing.T) {
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	p := pacer{limits: true}
+	p := pacer{limits: true, most: 600 * mb}
 	for _, live := range []uint64{400 * mb, 800 * mb, 400 * mb} { // the percentage is the same for all
 		p.set(live, mb)
-		if got, want := debug.SetMemoryLimit(-1), softLimit(live, p.percent); got != want {
+		if got, want := debug.SetMemoryLimit(-1), min(softLimit(live, p.percent), 600*mb); got != want {
 			t.Errorf("%d MiB are kept, and the limit is %d MiB, want %d", live/mb, got/mb, want/mb)
 		}
 	}
