@@ -185,24 +185,16 @@ func newShowCommand(f *deliveryFlags) *cobra.Command {
 // change is what is done to dead letters.
 type change struct {
 	verb, done, path string
-	final            bool                                                                               // it cannot be undone
+	byTime           bool                                                                               // a time alone may choose them
 	one              func(ctx context.Context, client *adminclient.Client, path string, into any) error // to one delivery, by its path
 }
 
-// alsoAsked says what else needs --yes.
-func (c change) alsoAsked() string {
-	if !c.final {
-		return ""
-	}
-	return ",\nor where the filters let through all of several there are"
-}
-
 var (
-	replaying = change{verb: "replay", done: "replayed", path: "deliveries/replay",
+	replaying = change{verb: "replay", done: "replayed", path: "deliveries/replay", byTime: true,
 		one: func(ctx context.Context, client *adminclient.Client, path string, into any) error {
 			return client.Post(ctx, path+"/replay", nil, into)
 		}}
-	discarding = change{verb: "discard", done: "discarded", path: "deliveries/discard", final: true,
+	discarding = change{verb: "discard", done: "discarded", path: "deliveries/discard",
 		one: func(ctx context.Context, client *adminclient.Client, path string, into any) error {
 			return client.Delete(ctx, path, into)
 		}}
@@ -214,7 +206,7 @@ func newChangeCommand(f *deliveryFlags, c change) *cobra.Command {
 		Use:   c.verb + " [ID...]",
 		Short: strings.ToUpper(c.verb[:1]) + c.verb[1:] + " dead letters",
 		Long: c.verb + ` takes the ids of dead letters, or filters, and then all dead letters that fit them. On a terminal it says how many and asks first;
-elsewhere it needs --yes where nothing but their status chooses them` + c.alsoAsked() + `. Where it ends early, what is ` + c.done + ` stays
+elsewhere it needs --yes without any of ` + c.choosers() + `. Where it ends early, what is ` + c.done + ` stays
 ` + c.done + `: run it again for the rest.`,
 		Example: `  aftermath deliveries ` + c.verb + ` 0123456789abcdef0123456789abcdef
   aftermath deliveries ` + c.verb + ` --rule vip-lost-a-friend --since 24h
@@ -281,37 +273,44 @@ func changeEach(cmd *cobra.Command, client *adminclient.Client, c change, ids []
 	return nil
 }
 
-// narrows tells whether a filter lets less than every dead letter through.
-func narrows(filters map[string]string) bool {
-	return filters["rule"]+filters["action"]+filters["account"]+filters["since"] != ""
+// chooses tells whether filters choose among all dead letters. What can't be undone is not chosen by a time alone, which may let all through.
+func (c change) chooses(filters map[string]string) bool {
+	return filters["rule"]+filters["action"]+filters["account"] != "" || c.byTime && filters["since"] != ""
 }
 
-// confirm asks whoever sits at the terminal. Where nobody does, only what a filter narrows down is done unasked; and of what cannot be
-// undone, no filter that lets every dead letter through.
+// choosers are the flags of filters that choose.
+func (c change) choosers() string {
+	if c.byTime {
+		return "--rule, --action, --account or --since"
+	}
+	return "--rule, --action or --account"
+}
+
+// confirm asks whoever sits at the terminal. Where nobody does, only what filters choose is done unasked.
 func confirm(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string) error {
 	asks := toTerminal(cmd.InOrStdin())
-	if !asks && narrows(filters) && !c.final {
+	if !asks && c.chooses(filters) {
 		return nil
 	}
-	found, err := c.count(cmd.Context(), client, filters)
-	if err != nil {
+	count := map[string]any{"count": true}
+	for name, value := range filters {
+		count[name] = value
+	}
+	var got struct {
+		Found int `json:"found"`
+	}
+	if err := client.Post(cmd.Context(), c.path, count, &got); err != nil {
 		return err
 	}
-	all := found
-	if narrows(filters) {
-		if all, err = c.count(cmd.Context(), client, map[string]string{"status": history.Dead}); err != nil {
-			return err
-		}
-	}
-	what := plural(found, "dead letter")
-	if found == all {
+	what := plural(got.Found, "dead letter")
+	if !c.chooses(filters) && filters["since"] == "" {
 		what = "all of the " + what
 	}
 	switch {
-	case found == 0, !asks && narrows(filters) && (found < all || all == 1):
+	case got.Found == 0:
 		return nil
 	case !asks:
-		return failuref("this would %s %s, and nothing was %s: add --yes to do it, or choose with --rule, --action, --account or --since", c.verb, what, c.done)
+		return failuref("this would %s %s, and nothing was %s: add --yes to do it, or choose with %s", c.verb, what, c.done, c.choosers())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s? [y/N] ", c.verb, what)
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -322,19 +321,6 @@ func confirm(cmd *cobra.Command, client *adminclient.Client, c change, filters m
 		return failuref("nothing was %s", c.done)
 	}
 	return nil
-}
-
-// count tells how many dead letters a filter lets through.
-func (c change) count(ctx context.Context, client *adminclient.Client, filters map[string]string) (int, error) {
-	body := map[string]any{"count": true}
-	for name, value := range filters {
-		body[name] = value
-	}
-	var got struct {
-		Found int `json:"found"`
-	}
-	err := client.Post(ctx, c.path, body, &got)
-	return got.Found, err
 }
 
 func changeAll(cmd *cobra.Command, client *adminclient.Client, c change, filters map[string]string, asJSON bool) error {

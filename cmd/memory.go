@@ -24,7 +24,7 @@ const (
 )
 
 // limitMemory sets the garbage collector's pace, and a soft limit: what the heap needs, and 176 MiB at least, but no more than a container
-// leaves, so that the pace never costs the process its life. GOGC and GOMEMLIMIT, where they are set, hold instead.
+// leaves, so that garbage alone never costs the process its life. GOGC and GOMEMLIMIT, where they are set, hold instead.
 func limitMemory() {
 	p := pacer{limits: os.Getenv("GOMEMLIMIT") == "", most: math.MaxInt64}
 	if limit := containerLimit("/"); limit > 0 && p.limits {

@@ -161,7 +161,6 @@ func (w *world) checkRepeats() {
 	}
 }
 
-// TestManyCrashes kills the engine again and again at random writes while callbacks come in.
 // A pack is read again, since some of its deliveries have not ended, when there are other rules that match everything: what nothing
 // matched at first stays so, and is counted once.
 func TestUnmatchedStaysSo(t *testing.T) {
@@ -200,6 +199,7 @@ func TestUnmatchedStaysSo(t *testing.T) {
 	})
 }
 
+// TestManyCrashes kills the engine again and again at random writes while callbacks come in.
 func TestManyCrashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(1, 2))
