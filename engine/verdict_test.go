@@ -234,7 +234,7 @@ func TestBreakerOfFlappingReceiver(t *testing.T) {
 		now = b.until
 		b.failure(now)
 	}
-	if now = b.until; b.bears() != breakerFailures {
+	if b.bears() != breakerFailures {
 		t.Errorf("it bears %d failures although the receiver is dead, want %d", b.bears(), breakerFailures)
 	}
 }
