@@ -81,10 +81,10 @@ func TestJournal(t *testing.T) {
 	if got := lines("?limit=1"); !strings.HasPrefix(got, "400 ") {
 		t.Errorf("a limit: %s", got)
 	}
-	if got := lines("?account=9&matches=true"); !strings.Contains(got, `"rules":[{"rule":"vip-lost-a-friend","actions":["crm","vip-lost-a-friend/log"]}`) || !strings.Contains(got, `,"matches":[{"pair":0,"rule":"numbers"}]}`) {
+	if got := lines("?account=9&matches=true"); !strings.Contains(got, `"rules":[{"rule":"vip-lost-a-friend","actions":["crm","vip-lost-a-friend/log"]}`) || !strings.Contains(got, `,"matches":[{"pair":0,"rule":"numbers"}],"packet":`) {
 		t.Errorf("with matches: %s", got)
 	}
-	if got := lines("?account=alice&matches=true"); !strings.Contains(got, `,"matches":[{"pair":0,"rule":"vip-lost-a-friend"},{"pair":0,"rule":"numbers","failed":true}]}`) {
+	if got := lines("?account=alice&matches=true"); !strings.Contains(got, `,"matches":[{"pair":0,"rule":"vip-lost-a-friend"},{"pair":0,"rule":"numbers","failed":true}],"packet":`) {
 		t.Errorf("with matches, one of which failed: %s", got)
 	}
 	if code, body := s.Request("GET", "/api/v1/callbacks?matches=true"); code != 400 || !strings.Contains(string(body), "ask with Accept: application/x-ndjson") {
