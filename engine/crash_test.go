@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,9 +167,10 @@ func (w *world) checkRepeats() {
 func TestUnmatchedStaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		hang := true
+		var hang atomic.Bool
+		hang.Store(true)
 		w.receive["k"] = func(ctx context.Context, _ *actions.Delivery) (actions.Result, error) {
-			if hang {
+			if hang.Load() {
 				<-ctx.Done()
 			}
 			return actions.Result{}, ctx.Err()
@@ -191,7 +193,7 @@ func TestUnmatchedStaysSo(t *testing.T) {
 			}
 		}
 		check("at first")
-		hang = false
+		hang.Store(false)
 		w.restart(`rules: [{name: r, condition: "true", actions: [{type: fn, key: k}]}]`)
 		w.settle()
 		check("read again")
