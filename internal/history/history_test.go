@@ -288,8 +288,15 @@ func TestRebuild(t *testing.T) {
 			must(t, os.WriteFile(path, []byte(strings.Repeat("garbage", 1000)), 0o600))
 		}},
 		{"a folder", true, func(t *testing.T, path string) { must(t, removeFile(path)); must(t, os.Mkdir(path, 0o700)) }},
-		{"cut short", true, func(t *testing.T, path string) { must(t, os.Truncate(path, 20_000)) }},
-		{"zeros in the middle", true, func(t *testing.T, path string) { overwrite(t, path, 8192, 40_000) }},
+		// What is spoilt must be in the file: a connection that is closed late leaves it in the log.
+		{"cut short", true, func(t *testing.T, path string) {
+			execute(t, path, "PRAGMA wal_checkpoint(TRUNCATE)")
+			must(t, os.Truncate(path, 20_000))
+		}},
+		{"zeros in the middle", true, func(t *testing.T, path string) {
+			execute(t, path, "PRAGMA wal_checkpoint(TRUNCATE)")
+			overwrite(t, path, 8192, 40_000)
+		}},
 		{"another version", true, func(t *testing.T, path string) { execute(t, path, "PRAGMA user_version = 99") }},
 		{"a table missing", true, func(t *testing.T, path string) { execute(t, path, "DROP TABLE names") }},
 		{"no place", true, func(t *testing.T, path string) { execute(t, path, "DELETE FROM place") }},
