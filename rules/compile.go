@@ -107,7 +107,7 @@ func compile(files []*File, o Options) (*RuleSet, []string, error) {
 	}
 	for _, h := range c.set.buildIndex() {
 		c.warnings = append(c.warnings, Problem{File: h.first.File, Line: int(h.first.at.line), Column: int(h.first.at.column), Warning: true,
-			Message: fmt.Sprintf("about %d rules are found by the same %s: a pair that has it costs a look at each of them", h.rules, h.test)})
+			Message: fmt.Sprintf("%d rules are found by the same %s: a pair that has it costs a look at each of them", h.rules, h.test)})
 	}
 	c.warnOdd(files)
 	c.set.Warnings = sorted(c.warnings)

@@ -23,14 +23,22 @@ const manyShare = 1000
 // hotKey is a value that very many rules demand.
 type hotKey struct {
 	first *Rule
-	rules int // about
+	rules int
 	test  string
+}
+
+// demand is a value that rules demand of a field.
+type demand struct {
+	field uint8
+	value string
 }
 
 // buildIndex makes the index of the rules, notes how it finds each, and gives the values that very many of them demand.
 func (rs *RuleSet) buildIndex() (hot []hotKey) {
 	d := &describer{lists: map[pairindex.Set]string{}, known: map[string]string{}}
-	told := map[string]bool{}
+	// The index counts roughly, and may take a rare value for one of many: what it takes for that is counted here.
+	counts := map[demand]*hotKey{}
+	var maybe []*hotKey
 	for name, l := range rs.lists {
 		d.lists[l.List] = name
 	}
@@ -49,13 +57,21 @@ func (rs *RuleSet) buildIndex() (hot []hotKey) {
 				if by[j].Rules < manyShare {
 					continue
 				}
-				if test := d.way(&by[j]) + fmt.Sprintf(" with %q", by[j].Text); !told[test] {
-					told[test] = true
-					hot = append(hot, hotKey{r, by[j].Rules, test})
+				key := demand{by[j].Field, by[j].Text}
+				h := counts[key]
+				if h == nil {
+					h = &hotKey{first: r, test: d.way(&by[j]) + fmt.Sprintf(" with %q", by[j].Text)}
+					counts[key], maybe = h, append(maybe, h)
 				}
+				h.rules++
 			}
 		},
 	})
+	for _, h := range maybe {
+		if h.rules >= manyShare {
+			hot = append(hot, *h)
+		}
+	}
 	return hot
 }
 

@@ -77,6 +77,22 @@ func TestHugeInputs(t *testing.T) {
 	}
 }
 
+// A value that one rule demands is not taken for one that thousands do, whatever else they share and whichever way the index's hashes fall.
+func TestRareValuesAreNotCommon(t *testing.T) {
+	dir := t.TempDir()
+	var b bytes.Buffer
+	b.WriteString(crm + "rules:\n")
+	for i := range 3000 {
+		fmt.Fprintf(&b, "  - {name: r%d, condition: 'From_Account == \"u%d\" && To_Account startsWith \"x\"', actions: [crm]}\n", i, i)
+	}
+	write(t, dir, "r.yaml", b.String())
+	for range 40 {
+		if set := load(t, loader(t, dir)); len(set.Warnings) > 0 {
+			t.Fatal(set.Warnings)
+		}
+	}
+}
+
 // startLive runs the rules of a folder.
 func startLive(t *testing.T, dir string) *Live {
 	l := NewLive(loader(t, dir), LiveOptions{LastGood: t.TempDir(), Poll: time.Hour})
