@@ -189,9 +189,8 @@ type Totals struct {
 	Done          uint64 `json:"done"`
 	// Dead is how many deliveries are dead letters now. One node's may be below zero, wrapped around, where it replays what
 	// another has buried: the sum is right.
-	Dead      uint64 `json:"dead"`
-	Discarded uint64 `json:"discarded"`
-	// more, such as ignored and repeats, may be added
+	Dead            uint64                `json:"dead"`
+	Discarded       uint64                `json:"discarded"`
 	Repeats         uint64                `json:"repeats"`
 	ConditionErrors uint64                `json:"condition_errors"`
 	Rules           map[string]RuleTotals `json:"rules,omitempty"` // by name
