@@ -10,53 +10,62 @@ import (
 // other means (the loose deliveries, the events that wait), so that put never blocks.
 type batcher[T any] struct {
 	max    int           // items a batch
-	linger time.Duration // how long the first of a batch waits for company
+	linger time.Duration // how long the first of a batch waits for company, unless a batch is being written while it is put
 
-	mu     sync.Mutex
-	items  []T
-	waking bool // a timer is set for items that nobody waits for
-	wake   chan struct{}
-	urgent chan struct{} // ends a linger
+	mu      sync.Mutex
+	items   []T
+	due     time.Time // when the next batch is written, unless it is full before
+	writing bool
+	wake    chan struct{} // due has come nearer, or a batch is full
 }
 
 func newBatcher[T any](max int, linger time.Duration) *batcher[T] {
-	return &batcher[T]{max: max, linger: linger, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
+	return &batcher[T]{max: max, linger: linger, wake: make(chan struct{}, 1)}
 }
 
+// put is for items that are waited for: they are written within the linger, or as soon as the batch that is being written is.
 func (b *batcher[T]) put(items ...T) {
 	b.mu.Lock()
-	b.items = append(b.items, items...)
-	b.mu.Unlock()
-	b.rouse()
+	defer b.mu.Unlock()
+	wait := b.linger
+	if b.writing {
+		wait = 0
+	}
+	b.add(wait, items)
 }
 
-// putIdly is put for items that nobody waits for: unless others are put or a batch is full, they are written within patience.
+// putIdly is for items that nobody waits for: unless the batch is written before, they are within patience.
 func (b *batcher[T]) putIdly(patience time.Duration, items ...T) {
 	b.mu.Lock()
-	b.items = append(b.items, items...)
-	full := len(b.items) >= b.max
-	if !full && !b.waking {
-		b.waking = true
-		time.AfterFunc(patience, b.rouse)
-	}
-	b.mu.Unlock()
-	if full {
-		b.rouse()
-	}
+	defer b.mu.Unlock()
+	b.add(patience, items)
 }
 
-// rouse tells the writer that there is something to write.
-func (b *batcher[T]) rouse() {
-	select {
-	case b.wake <- struct{}{}:
-	default: // it has been told already
+// add is called with the lock held.
+func (b *batcher[T]) add(wait time.Duration, items []T) {
+	first := len(b.items) == 0
+	b.items = append(b.items, items...)
+	if due := time.Now().Add(wait); len(items) > 0 && (first || due.Before(b.due)) {
+		b.due = due
+		b.rouse()
+	}
+	if len(b.items) >= b.max {
+		b.rouse()
 	}
 }
 
 // hurry makes the writer write what was put without waiting for company.
 func (b *batcher[T]) hurry() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.due = time.Now()
+	b.rouse()
+}
+
+// rouse tells the writer to look again.
+func (b *batcher[T]) rouse() {
 	select {
-	case b.urgent <- struct{}{}:
+	case b.wake <- struct{}{}:
 	default: // it has been told already
 	}
 }
@@ -68,50 +77,58 @@ func (b *batcher[T]) waiting() int {
 	return len(b.items)
 }
 
-func (b *batcher[T]) take() []T {
+// take takes the batch that is to be written now; where there is none, it says in what time there may be: never, if negative.
+func (b *batcher[T]) take(now time.Time, stopping bool) (batch []T, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waking = false // a timer that is set all the same wakes the writer early, or for nothing
+	switch early := b.due.Sub(now); {
+	case len(b.items) == 0:
+		return nil, -1
+	case len(b.items) < b.max && early > 0 && !stopping:
+		return nil, early
+	}
+	b.writing = true
 	n := min(len(b.items), b.max)
-	batch := b.items[:n:n]
-	b.items = b.items[n:]
-	if len(b.items) == 0 {
+	batch = b.items[:n:n]
+	if b.items = b.items[n:]; len(b.items) == 0 {
 		b.items = nil
 	}
-	return batch
+	return batch, 0
+}
+
+func (b *batcher[T]) written() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = false
 }
 
 // run calls write with one batch after the other. It returns when stop is closed and nothing is left, or when ctx ends; nothing
 // may be put once stop is closed. write returns when the batch is written or ctx has ended.
 func (b *batcher[T]) run(ctx context.Context, stop <-chan struct{}, write func(context.Context, []T)) {
+	due := time.NewTimer(0)
+	defer due.Stop()
 	for stopping := false; ctx.Err() == nil; {
-		if batch := b.take(); len(batch) > 0 {
+		batch, wait := b.take(time.Now(), stopping)
+		if len(batch) > 0 {
 			write(ctx, batch)
+			b.written()
 			continue
 		}
 		if stopping {
 			return
 		}
+		if wait < 0 {
+			due.Stop()
+		} else {
+			due.Reset(wait)
+		}
 		select {
 		case <-b.wake:
-			b.lingerFor(stop)
+		case <-due.C:
 		case <-stop:
 			stopping = true
 		case <-ctx.Done():
 		}
-	}
-}
-
-func (b *batcher[T]) lingerFor(stop <-chan struct{}) {
-	if b.linger <= 0 || b.waiting() >= b.max {
-		return
-	}
-	t := time.NewTimer(b.linger)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-b.urgent:
-	case <-stop:
 	}
 }
 

@@ -91,7 +91,7 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{
 		Options: o, log: o.Logger, ready: make(chan struct{}), loose: make(chan struct{}, maxLoose),
-		parking: newBatcher[*parking](maxParkBatch, parkLinger), burying: newBatcher[*burying](maxBuryBatch, 0),
+		parking: newBatcher[*parking](maxParkBatch, 0), burying: newBatcher[*burying](maxBuryBatch, 0),
 		obeying: newBatcher[*delivery](maxObeyBatch, 0), work: newWorkers(),
 	}
 	e.attempts, e.endAttempts = context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,9 +13,11 @@ import (
 
 const (
 	maxParkBatch = 1000
-	// Each write is an fsync, which those of callbacks being accepted wait for; what is parked comes back in a quarter of a second at the
-	// earliest, and has time.
+	// Each bundle is written with an fsync, and some more when it falls due, which those of callbacks being accepted wait for. What is parked
+	// comes back in a quarter of a second at the earliest, and has time; where a crash loses that it was put off without an attempt, putting it off
+	// again repeats nothing.
 	parkLinger   = 50 * time.Millisecond
+	putOffLinger = 250 * time.Millisecond
 	maxBuryBatch = 64
 	buryAtOnce   = 8
 )
@@ -37,7 +40,11 @@ type burying struct {
 // park stores the next copy of a delivery, and then records how this one ended.
 func (e *Engine) park(d *delivery, ended Ended, due time.Time, why string) {
 	ended.Next, ended.Error = due, why
-	e.parking.put(&parking{d: d, ended: ended, due: due, why: why})
+	linger := parkLinger
+	if ended.Outcome == OutcomeParked {
+		linger = putOffLinger
+	}
+	e.parking.putIdly(linger, &parking{d: d, ended: ended, due: due, why: why})
 }
 
 // bury makes a dead letter of a delivery, and then records it.
@@ -121,13 +128,21 @@ func (e *Engine) parked(p *parking) {
 		return
 	}
 	e.logAttempt(&p.d.Job, &p.ended)
-	if p.d.Parks == 0 || p.d.Error != p.why {
+	if p.d.Parks == 0 || !sameReason(p.d.Error, p.why) {
 		e.ledger.putIdly(idleLinger, ev)
 		return
 	}
 	e.metrics.deliveries.WithLabelValues(p.ended.Type, OutcomeParked).Inc()
 	e.memory.parked(p.d, p.ended.Parks)
 	e.settled(p.d)
+}
+
+// sameReason compares why a delivery was put off, but for the error that its action is spared for: that may name another port or id with
+// each probe, and all that waits would be recorded anew each time.
+func sameReason(a, b string) bool {
+	a, _, _ = strings.Cut(a, ": ")
+	b, _, _ = strings.Cut(b, ": ")
+	return a == b
 }
 
 // storeBuried stores dead letters, some at a time; where ctx ends before it could, the deliveries stay as they were read.
