@@ -205,7 +205,7 @@ func (m maker) packet() *callback.Callback {
 
 func (m maker) account() string {
 	switch m.pick(40) {
-	case 0:
+	case 39: // not 0, which is what fuzzing picks where its bytes end
 		return strings.Repeat("ab", lang.MaxSubject/2) + "c" // beyond what matches looks at
 	case 1, 2, 3, 4, 5, 6, 7, 8:
 		return m.word() + m.word()
