@@ -2,7 +2,6 @@ package pairindex
 
 import (
 	"cmp"
-	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -238,7 +237,7 @@ func (b *builder) atom(a *Atom, value uint32) {
 // text enters a text that is looked up as it is.
 func (b *builder) text(k key, text string, value uint32) {
 	m := b.makers[k]
-	for m != nil && m.size+len(text)+binary.MaxVarintLen64 > cmp.Or(b.options.tableText, maxText) {
+	for m != nil && m.size+len(text) > cmp.Or(b.options.tableText, maxText) {
 		k.number++
 		m = b.makers[k]
 	}

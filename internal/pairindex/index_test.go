@@ -254,3 +254,44 @@ func TestRepeatedParts(t *testing.T) {
 		t.Errorf("%d candidates for 3 rules", cap(s.candidates))
 	}
 }
+
+// A table finds what was entered, of any length, and nothing else; also where texts have one hash, which no pilot tells apart.
+func TestTable(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		entries int
+		hashes  int // how many there are; 0 for one each
+	}{{"none", 0, 0}, {"one", 1, 0}, {"some", 9, 0}, {"many", 100_000, 0}, {"few hashes", 100, 7}, {"one hash", 50, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := func(i int) string { return fmt.Sprint(i, strings.Repeat("x", i%300/7)) }
+			hashOf := func(text string) uint64 {
+				h := hash(1, text)
+				if tt.hashes > 0 {
+					h = hash(1, fmt.Sprint(h%uint64(tt.hashes)))
+				}
+				return h
+			}
+			var m maker
+			for i := range tt.entries {
+				m.add(hashOf(text(i)), text(i), uint32(i))
+			}
+			table := m.table(&lists{})
+			for i := range tt.entries {
+				h := hashOf(text(i))
+				if v, ok := table.find(h, text(i)); table.has(h) == 0 || !ok || v != uint32(i) {
+					t.Fatalf("%q leads to %d, %v, want %d", text(i), v, ok, i)
+				}
+			}
+			for i := range tt.entries + 100 {
+				for _, other := range []string{text(tt.entries + i), text(i) + "y", ""} {
+					if _, ok := table.find(hashOf(other), other); ok {
+						t.Fatalf("%q is found", other)
+					}
+				}
+			}
+			if tt.hashes == 0 && len(table.rest) > 0 {
+				t.Errorf("%d of %d texts have no slot", len(table.rest), tt.entries)
+			}
+		})
+	}
+}
