@@ -40,7 +40,7 @@ type getRequest struct {
 
 const (
 	scanBatch = 512
-	scanBytes = 16 << 20
+	scanBytes = 1 << 20          // and one message more: a batch lies in memory three times, at the server, on its way and here
 	scanWait  = 10 * time.Second // for the next message of a batch
 )
 
@@ -166,7 +166,7 @@ func (s *session) getBatch(ctx context.Context, stream string, req *getRequest, 
 		return 0, err
 	}
 	defer sub.Unsubscribe()
-	if err := sub.SetPendingLimits(scanBatch*4, 8*scanBytes); err != nil {
+	if err := sub.SetPendingLimits(scanBatch*4, scanBytes+2*maxPayload); err != nil {
 		return 0, err
 	}
 	if err := s.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {

@@ -30,12 +30,25 @@ type source[T any] struct {
 
 // hold is a message that this node was given. In a cluster it is lost where the server can't be told for too long that it is being worked
 // on: another node may be given it then, and what becomes of it here must count for nothing.
+//
+// It does not have the message itself, which may be megabytes, while its last delivery may wait for long.
 type hold[T any] struct {
-	c    *source[T]
-	seq  uint64
-	m    jetstream.Msg
-	told time.Time // the server did not give it to anyone up to then, at least
+	c     *source[T]
+	seq   uint64
+	reply string    // where the server is told of it
+	told  time.Time // the server did not give it to anyone up to then, at least
 }
+
+// What the server is told of a message.
+const (
+	sayAck  = "+ACK"  // it is settled
+	sayNak  = "-NAK"  // it is to come again at once
+	sayBusy = "+WPI"  // it is being worked on
+	sayTerm = "+TERM" // it is never to come again
+)
+
+// say tells the server something, which may be lost: it is sent behind what else is being sent, so nobody waits.
+func (h *hold[T]) say(what string) { h.c.s.session().nc.Publish(h.reply, []byte(what)) }
 
 // lapse is how long after told a hold is lost: well before ackWait, since what is stored last is on its way for a while.
 const lapse = ackWait * 2 / 3
@@ -67,10 +80,10 @@ func (h *hold[T]) check() func() bool {
 	return h.valid
 }
 
-// ack settles the message. It is sent behind what else is being sent, so nobody waits.
-func (h *hold[T]) ack() { h.settle(jetstream.Msg.Ack) }
+// ack settles the message.
+func (h *hold[T]) ack() { h.settle(sayAck) }
 
-func (h *hold[T]) settle(how func(jetstream.Msg) error) {
+func (h *hold[T]) settle(how string) {
 	c := h.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +92,7 @@ func (h *hold[T]) settle(how func(jetstream.Msg) error) {
 	}
 	delete(c.held, h.seq)
 	c.acked[h.seq] = struct{}{}
-	how(h.m) // where it is lost the message comes again, and is acked then
+	h.say(how) // where it is lost the message comes again, and is acked then
 }
 
 // drop forgets a message that was not given out, and has it come again.
@@ -90,7 +103,7 @@ func (h *hold[T]) drop() {
 	if c.held[h.seq] == h {
 		delete(c.held, h.seq)
 	}
-	h.m.Nak()
+	h.say(sayNak)
 }
 
 // newSource makes a source that gives what it reads to out, which sources may share.
@@ -120,8 +133,9 @@ func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
 }
 
 const (
-	fetched   = 32                     // messages that are asked for at once
-	fetchWait = 500 * time.Millisecond // for the last of them; the store's end waits for it
+	fetched      = 32                     // messages that are asked for at once
+	fetchedBytes = maxPayload + 64<<10    // and bytes: what does not fit then never comes, so there is room for the largest one
+	fetchWait    = 500 * time.Millisecond // for the last of them; the store's end waits for it
 )
 
 // run reads until ctx, the session's, is over.
@@ -144,7 +158,7 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 	// Not until ctx ends: what the server has sent by then must be given back.
 	asked := time.Now() // none was sent before
-	batch, err := cons.Fetch(fetched, jetstream.FetchMaxWait(fetchWait))
+	batch, err := cons.Fetch(fetched, jetstream.FetchMaxBytes(fetchedBytes), jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		return err
 	}
@@ -167,7 +181,7 @@ func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) 
 		return err
 	}
 	seq := md.Sequence.Stream
-	h := c.take(&hold[T]{c: c, seq: seq, m: m, told: asked})
+	h := c.take(&hold[T]{c: c, seq: seq, reply: m.Reply(), told: asked})
 	if h == nil {
 		return nil
 	}
@@ -175,7 +189,7 @@ func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) 
 	var damage *badMessage
 	if errors.As(err, &damage) {
 		c.s.damaged(c.name, seq, damage.err)
-		h.settle(jetstream.Msg.Term)
+		h.settle(sayTerm)
 		return nil
 	}
 	if err != nil {
@@ -207,12 +221,12 @@ func (c *source[T]) take(h *hold[T]) *hold[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.acked[h.seq]; ok {
-		h.m.Ack()
+		h.say(sayAck)
 		return nil
 	}
 	now := time.Now()
 	if have := c.held[h.seq]; have != nil && !have.lapsed(now) {
-		have.m = h.m
+		have.reply = h.reply
 		return nil
 	}
 	if h.lapsed(now) {
@@ -243,7 +257,7 @@ func (c *source[T]) keepAlive(ctx context.Context) {
 	// What the server answers last it has heard last.
 	ctx, cancel := context.WithTimeout(ctx, keepAliveEvery)
 	defer cancel()
-	if _, err := c.s.session().nc.RequestWithContext(ctx, last, []byte("+WPI")); err != nil {
+	if _, err := c.s.session().nc.RequestWithContext(ctx, last, []byte(sayBusy)); err != nil {
 		return // it is tried again, and what is lost meanwhile others are given
 	}
 	c.mu.Lock()
@@ -264,8 +278,8 @@ func (c *source[T]) tell(now time.Time) (held []*hold[T], last string) {
 			delete(c.held, seq)
 			continue
 		}
-		h.m.InProgress() // where it is lost the message comes again
-		held, last = append(held, h), h.m.Reply()
+		h.say(sayBusy) // where it is lost the message comes again
+		held, last = append(held, h), h.reply
 	}
 	return held, last
 }
@@ -275,7 +289,7 @@ func (c *source[T]) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, seq := range slices.Sorted(maps.Keys(c.held)) {
-		c.held[seq].m.Nak()
+		c.held[seq].say(sayNak)
 	}
 	clear(c.held)
 }
