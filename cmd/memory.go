@@ -14,16 +14,16 @@ import (
 // How much the heap may grow between two collections. It is made of what a collection costs, which is to look at all that may hold
 // pointers: four times that, so that callbacks at full speed don't spend a core on it, and at least 64 MiB. Most of what is kept under load
 // are buffers of the store, megabytes apiece, at which a collection needs not look; a percentage of all that is kept would let those
-// quintuple. Where that would take the heap beyond 144 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
+// quintuple. Where that would take the heap beyond 128 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
 const (
 	leastRoom   = 64 << 20 // bytes
 	roomPerScan = 4
-	wantedHeap  = 144 << 20
+	wantedHeap  = 128 << 20
 	tightRoom   = 16 << 20
-	wantedTotal = 176 << 20 // of all that the runtime takes, so that it gives back early what it does not need
+	wantedTotal = 160 << 20 // of all that the runtime takes, so that it gives back early what it does not need
 )
 
-// limitMemory sets the garbage collector's pace, and a soft limit: what the heap needs, and 176 MiB at least, but no more than a container
+// limitMemory sets the garbage collector's pace, and a soft limit: what the heap needs, and 160 MiB at least, but no more than a container
 // leaves, so that garbage alone never costs the process its life. GOGC and GOMEMLIMIT, where they are set, hold instead.
 func limitMemory() {
 	p := pacer{limits: os.Getenv("GOMEMLIMIT") == "", most: math.MaxInt64}
@@ -92,6 +92,35 @@ func softLimit(live uint64, percent int) int64 {
 // kernel's buffers of a thousand connections, and what waits to be written to the disk.
 func containerShare(limit int64) int64 {
 	return limit - max(limit/10, min(limit/4, 48<<20))
+}
+
+// recentShare is how many bytes of callbacks may be written within ten seconds, which the embedded store keeps in memory for so long: three
+// eighths of what a container may use, or a sixteenth of the machine's memory. What is more is waited for, and refused in the end, so that
+// large packets that don't compress cost no process its life. Others hardly come that far. 0 is no bound: the system tells nothing.
+func recentShare(root string) int64 {
+	const least = 64 << 20
+	if limit := containerLimit(root); limit > 0 {
+		return max(limit/8*3, least)
+	}
+	if total := machineMemory(root); total > 0 {
+		return max(total/16, least)
+	}
+	return 0
+}
+
+// machineMemory is how many bytes the machine has; 0 where the system doesn't tell.
+func machineMemory(root string) int64 {
+	data, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "MemTotal:" {
+			kb, _ := strconv.ParseInt(fields[1], 10, 64) // 0 where it is no number
+			return kb << 10
+		}
+	}
+	return 0
 }
 
 // containerLimit is the least memory limit of the process's control groups, in bytes, below the root of a file system; 0 where there

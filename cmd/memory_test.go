@@ -18,7 +18,7 @@ func TestCollectorPercent(t *testing.T) {
 		want          int
 	}{
 		{"at the start", 4, 2, 1600},
-		{"buffers of the store", 90, 8, 60},
+		{"buffers of the store", 90, 8, 40},
 		{"more of them", 160, 8, 10},
 		{"many rules", 100, 60, 120},
 		{"nothing kept yet", 0, 0, 1600},
@@ -91,19 +91,51 @@ func TestContainerLimit(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			root := t.TempDir()
-			for name, text := range c.files {
-				file := filepath.Join(root, name)
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got := containerLimit(root); got != c.want {
+			if got := containerLimit(writeAll(t, c.files)); got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})
 	}
+}
+
+func TestRecentShare(t *testing.T) {
+	const mb = 1 << 20
+	machine := map[string]string{"proc/meminfo": "MemFree: 1 kB\nMemTotal:       2097152 kB\n"}
+	limited := func(limit string) map[string]string {
+		return map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": limit + "\n", "proc/meminfo": machine["proc/meminfo"]}
+	}
+	cases := []struct {
+		name  string
+		files map[string]string
+		want  int64
+	}{
+		{"a container", limited("268435456"), 96 * mb},
+		{"a small container", limited("10485760"), 64 * mb},
+		{"a container without a limit", limited("max"), 128 * mb},
+		{"a machine", machine, 128 * mb},
+		{"a system that tells nothing", nil, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := recentShare(writeAll(t, c.files)); got != c.want {
+				t.Errorf("got %d MiB, want %d", got/mb, c.want/mb)
+			}
+		})
+	}
+}
+
+// writeAll makes a folder with these files.
+func writeAll(t *testing.T, files map[string]string) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
 }

@@ -32,6 +32,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger, metrics
 		Keep: jetstream.Keep{
 			Callbacks: cfg.Keep.Callbacks, Deliveries: cfg.Keep.Deliveries, Disk: int64(cfg.Keep.Disk), Quarantine: cfg.Keep.Quarantine,
 		},
+		Recent: recentShare("/"),
 		Dedupe: cfg.Callback.Dedupe,
 		Logger: log,
 	}

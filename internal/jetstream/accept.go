@@ -13,7 +13,10 @@ import (
 // acceptWait bounds an Accept whose context has no deadline.
 const acceptWait = 30 * time.Second
 
-var errTooMany = errors.New("too many callbacks wait to be stored")
+var (
+	errTooMany = errors.New("too many callbacks wait to be stored")
+	errCrowded = errors.New("the store keeps in memory what it wrote in the last ten seconds, and that is as much as it may be")
+)
 
 // batch is the callbacks that are stored as one pack. They write themselves into it while the one before is being stored, and one
 // channel tells them all how it went.
@@ -58,7 +61,8 @@ func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	if size := recordSize(r); size > maxRecord {
 		return fmt.Errorf("callback of %d bytes: more than the %d that can be stored", size, maxRecord)
 	}
-	b, err := s.home(r.Key).join(ctx, r)
+	p := s.home(r.Key)
+	b, err := p.join(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -66,8 +70,11 @@ func (s *Store) Accept(ctx context.Context, r *engine.Record) error {
 	case <-b.done:
 		return b.err
 	case <-ctx.Done():
-		return fmt.Errorf("callback not stored: %w", s.because(ctx.Err()))
 	}
+	if p.crowded.Load() {
+		return fmt.Errorf("callback not stored: %w: %w", ctx.Err(), errCrowded)
+	}
+	return fmt.Errorf("callback not stored: %w", s.because(ctx.Err()))
 }
 
 // join writes a callback into the next pack. Where that is full it waits for the one after it.
@@ -117,6 +124,7 @@ func (p *partition) closeJoining() bool {
 		return false
 	}
 	p.closed = true
+	close(p.closing)
 	p.wakePacker()
 	return true
 }
@@ -128,6 +136,7 @@ func (p *partition) packAll() {
 	for open := true; open; {
 		<-p.joined
 		p.linger()
+		p.awaitRoom()
 		var b *batch
 		b, open = p.takeBatch(spare)
 		squeezed = kept(p.storeBatch(b, squeezed))
@@ -146,6 +155,21 @@ func (p *partition) linger() {
 	case <-t.C:
 	case <-p.s.work.Done():
 	}
+}
+
+// awaitRoom waits as long as the embedded server has as much of what was written lately in memory as it may.
+func (p *partition) awaitRoom() {
+	for d := p.recent.full(time.Now()); d > 0; d = p.recent.full(time.Now()) {
+		p.crowded.Store(true)
+		t := time.NewTimer(d)
+		select {
+		case <-t.C:
+		case <-p.closing:
+			t.Stop()
+			return
+		}
+	}
+	p.crowded.Store(false)
 }
 
 // takeBatch takes what waits, and lets what comes write into buf. It tells whether more may come.
@@ -184,6 +208,7 @@ func (p *partition) storeBatch(b *batch, buf []byte) []byte {
 		_, err = p.chain.store(ctx, d)
 		failpoint.Pass(failpoint.Published)
 	}
+	p.recent.wrote(time.Now(), len(d.b))
 	if err != nil {
 		b.err = fmt.Errorf("callback not stored: %w", err)
 	}

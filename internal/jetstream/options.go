@@ -28,6 +28,9 @@ type Options struct {
 	// Linger is how long a pack of callbacks waits for more; 0 is best for who waits, more makes fewer packs.
 	Linger time.Duration
 	Keep   Keep
+	// Recent bounds the bytes of callbacks that are written within some ten seconds, after compression: the embedded server keeps them in
+	// memory for so long. Whoever comes beyond it waits. 0: no bound.
+	Recent int64
 	// Dedupe is the largest window of repeats in use; 0 is 10 minutes. Older callbacks are not needed to tell repeats.
 	Dedupe time.Duration
 	// Logger may be nil.
@@ -100,6 +103,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Partitions = max(o.Partitions, 1); o.URL == "" {
 		o.Partitions = 1
+	} else {
+		o.Recent = 0 // the memory is the cluster's
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

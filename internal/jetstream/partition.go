@@ -53,10 +53,14 @@ type partition struct {
 	next    *batch        // under packing: the pack that callbacks join now
 	closed  bool          // under packing: nothing joins any more
 	joined  chan struct{} // tells the packer that something has, or that nothing will
+	closing chan struct{} // closed with closed
+	recent  recent        // the packer's
+	crowded atomic.Bool   // recent has no room
 }
 
 func newPartition(s *Store, number int, from markOf, out chan *engine.Pack) *partition {
-	p := &partition{s: s, number: number, next: newBatch(nil), joined: make(chan struct{}, 1)}
+	p := &partition{s: s, number: number, next: newBatch(nil), joined: make(chan struct{}, 1), closing: make(chan struct{})}
+	p.recent.most = s.o.Recent
 	p.held.Store(s.o.Spool != nil)
 	name := acceptName(number)
 	p.chain = newChain(s, name, acceptSubjects(number), kindCallbacks, from)

@@ -84,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.o.Cluster.Spool = (*keeper)(s)
 	var err error
 	s.own, err = jetstream.Open(ctx, jetstream.Options{
-		Dir: o.Dir, Logger: o.Logger.Named("spool"), Linger: linger, Dedupe: time.Second,
+		Dir: o.Dir, Logger: o.Logger.Named("spool"), Linger: linger, Dedupe: time.Second, Recent: o.Cluster.Recent,
 		// Half of it is for callbacks; and what is handed on is not needed any more.
 		Keep: jetstream.Keep{Disk: 2 * max(o.Disk, leastDisk), Callbacks: time.Second, Deliveries: time.Second},
 	})

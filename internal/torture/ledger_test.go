@@ -20,10 +20,10 @@ type ledger struct {
 	answers []answer // by number
 	routes  map[string]*route
 	matches int      // of a callback, by the test's rules
-	pad     int      // bytes that each packet is longer
 	strange []string // what arrived and is nobody's
 
-	ok atomic.Int64 // accepted so far
+	padding func() string // makes packets longer; nil: it does not
+	ok      atomic.Int64  // accepted so far
 }
 
 // answer is what the sender of a callback knows of it.
@@ -46,12 +46,12 @@ func newLedger() *ledger { return &ledger{routes: map[string]*route{}, matches: 
 // next gives a new callback: its number and its packet, of one pair.
 func (l *ledger) next() (n int, packet string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	n = len(l.answers)
 	l.answers = append(l.answers, unknown)
+	l.mu.Unlock()
 	packet = program.Packet("u"+strconv.Itoa(n), "friend")
-	if l.pad > 0 { // in a field that nobody knows
-		packet = `{"Pad":"` + strings.Repeat("x", l.pad) + `",` + packet[1:]
+	if l.padding != nil { // in a field that nobody knows
+		packet = `{"Pad":"` + l.padding() + `",` + packet[1:]
 	}
 	return n, packet
 }

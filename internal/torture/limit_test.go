@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 //
 // What it cannot show: a machine without memory for anybody, on which the kernel may choose any process.
 func TestTortureMemoryLimit(t *testing.T) {
-	eachOverload(t, func(t *testing.T, dir string) (s *program.Server, check func()) {
+	eachOverload(t, append(slices.Clone(alike), unlike), func(t *testing.T, dir string) (s *program.Server, check func()) {
 		group := newGroup(t, wantedRSS)
 		s = group.start(t, dir)
 		return s, func() {

@@ -3,6 +3,8 @@ package torture
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"regexp"
@@ -28,31 +30,46 @@ const (
 //
 // What it cannot show: how much of the ten times reaches the program, since the sender runs on the same cores and has 1,024 connections at
 // most; what is due waits for one. The 200 KB of a packet are alike, so that they compress: the store keeps in memory what it wrote in
-// the last ten seconds, and packets of that size that don't compress take more than is wanted.
+// the last ten seconds, up to a sixteenth of the machine's memory. TestTortureMemoryLimit has packets that don't.
 func TestTortureOverload(t *testing.T) {
-	eachOverload(t, func(t *testing.T, dir string) (s *program.Server, check func()) {
+	eachOverload(t, alike, func(t *testing.T, dir string) (s *program.Server, check func()) {
 		s = built.Start(t, dir)
 		return s, func() {}
 	})
 }
 
+// flood is what a program is overloaded with.
+type flood struct {
+	name        string
+	padding     func() string // makes packets longer; nil: it does not
+	connections int
+}
+
+// alike are floods of packets that are alike.
+var alike = []flood{
+	{"packets of one pair", nil, 1024},
+	{"packets of 200 KB", func() string { return strings.Repeat("x", 200_000) }, 256},
+}
+
+// unlike is a flood of packets that no compression makes smaller.
+var unlike = flood{"packets of 200 KB that do not compress", noise, 256}
+
+func noise() string {
+	b := make([]byte, 150_000)
+	rand.Read(b) // it never gives an error
+	return base64.StdEncoding.EncodeToString(b)
+}
+
 // eachOverload overloads a program, as start starts it, in each of some ways; check is called when the load is over, and when all is handled.
-func eachOverload(t *testing.T, start func(t *testing.T, dir string) (s *program.Server, check func())) {
-	for _, c := range []struct {
-		name        string
-		pad         int // bytes that every packet is longer
-		connections int
-	}{
-		{"packets of one pair", 0, 1024},
-		{"packets of 200 KB", 200_000, 256},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+func eachOverload(t *testing.T, floods []flood, start func(t *testing.T, dir string) (s *program.Server, check func())) {
+	for _, f := range floods {
+		t.Run(f.name, func(t *testing.T) {
 			l := newLedger()
-			l.pad = c.pad
+			l.padding = f.padding
 			hook := newReceiver(t, l)
 			dir := newFolder(t, hundredRules(hook.URL), "")
 			s, check := start(t, dir)
-			overload(t, l, s, c.connections, check)
+			overload(t, l, s, f.connections, check)
 		})
 	}
 }
