@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
@@ -76,6 +77,8 @@ func (l literals) required(re *syntax.Regexp, kind pairindex.Kind) pairindex.For
 			return textTest(kind, l.field, text)
 		case ok && l.folded != 0:
 			return pairindex.Text(kind, l.folded, foldText(text))
+		case ok:
+			return l.concat(l.inCase(re.Rune), kind)
 		}
 	case syntax.OpCapture:
 		return l.required(re.Sub[0], kind)
@@ -123,6 +126,35 @@ func (l literals) concat(parts []*syntax.Regexp, kind pairindex.Kind) pairindex.
 		}
 	}
 	return pairindex.And(all...)
+}
+
+// inCase gives what a text of one case has where a literal that ignores case matches: the one form of each character that is in that
+// case, and anything where there are several, such as s and ſ, which both are lower.
+func (l literals) inCase(runes []rune) (parts []*syntax.Regexp) {
+	to := unicode.ToLower
+	if l.field >= raised {
+		to = unicode.ToUpper
+	}
+	for _, r := range runes {
+		form, forms := r, 0
+		for f := unicode.SimpleFold(r); ; f = unicode.SimpleFold(f) {
+			if to(f) == f {
+				form, forms = f, forms+1
+			}
+			if f == r {
+				break
+			}
+		}
+		switch last := len(parts) - 1; {
+		case forms != 1:
+			parts = append(parts, &syntax.Regexp{Op: syntax.OpAnyChar})
+		case last >= 0 && parts[last].Op == syntax.OpLiteral:
+			parts[last].Rune = append(parts[last].Rune, form)
+		default:
+			parts = append(parts, &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune{form}})
+		}
+	}
+	return parts
 }
 
 // literalText gives the bytes that a literal is written as. None stand for U+FFFD, which matches any byte that is no UTF-8, and for

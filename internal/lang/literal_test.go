@@ -6,6 +6,7 @@ import (
 	"regexp/syntax"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/aftermath-rules/aftermath/internal/pairindex"
 )
@@ -13,6 +14,13 @@ import (
 // What a pattern's matches must have in them, as an index is told it.
 func TestLiteralsOfPatterns(t *testing.T) {
 	tests := []struct{ pattern, want string }{
+		{`lower:(?i)^VIP`, "prefix lower(From_Account) vip"},
+		{`lower:(?i)^vips_1$`, "prefix lower(From_Account) vip"}, // or ſ
+		{`lower:(?i)s_ABC`, "part lower(From_Account) _abc"},
+		{`lower:(?i)s`, "nothing"},
+		{`upper:(?i)vip$`, "suffix upper(From_Account) VIP"},
+		{`upper:(?i)^ab$`, "equal upper(From_Account) AB"},
+		{`upper:(?i)akab`, "part upper(From_Account) AB"}, // or the Kelvin sign
 		{`^vip_`, "prefix vip_"},
 		{`\Avip_[0-9]+`, "prefix vip_"},
 		{`_x$`, "suffix _x"},
@@ -38,20 +46,24 @@ func TestLiteralsOfPatterns(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.pattern, func(t *testing.T) {
-			re, err := syntax.Parse(tt.pattern, syntax.Perl)
+			field, pattern := uint8(fromAccount), tt.pattern
+			if function, rest, ok := strings.Cut(pattern, ":"); ok && caseFunctions[function] != 0 {
+				field, pattern = field+caseFunctions[function], rest
+			}
+			re, err := syntax.Parse(pattern, syntax.Perl)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
 			pairindex.Build(1, func(int) pairindex.Rule {
-				return pairindex.Rule{Formula: literalsOf(fromAccount).within(re.Simplify())}
+				return pairindex.Rule{Formula: literalsOf(field).within(re.Simplify())}
 			}, pairindex.Options{Found: func(_ int, by []pairindex.Atom, always bool) {
 				if always {
 					got = append(got, "nothing")
 				}
 				for _, a := range by {
 					kind := map[pairindex.Kind]string{pairindex.Equal: "equal", pairindex.Prefix: "prefix", pairindex.Suffix: "suffix", pairindex.Contains: "part"}[a.Kind]
-					if a.Field >= folded {
+					if a.Field >= kinds {
 						kind += " " + TextName(a.Field)
 					}
 					got = append(got, kind+" "+a.Text)
@@ -69,25 +81,43 @@ func FuzzLiterals(f *testing.F) {
 	f.Add(`^(a|bc)+d$`, "abcd")
 	f.Add(`(?i)K`, "\u212a")
 	f.Add(`\x{FFFD}b`, "\xffb")
+	f.Add(`(?i)^sak$`, "\u017fak")
+	f.Add(`(?i)σǆß`, "ΣǅẞS")
 	f.Fuzz(func(t *testing.T, source, text string) {
 		parsed, err := syntax.Parse(source, syntax.Perl)
 		if err != nil || len(source) > 200 {
 			return
 		}
 		re, err := regexp.Compile(source)
-		if err != nil || !re.MatchString(text) {
+		if err != nil {
 			return
 		}
-		x := pairindex.Build(1, func(int) pairindex.Rule {
-			return pairindex.Rule{Formula: literalsOf(fromAccount).within(parsed.Simplify())}
-		}, pairindex.Options{})
-		ev := pairindex.Event{}
-		ev.Texts[fromAccount] = text
-		(&Derived{}).fill(&ev.Texts, 1<<(fromAccount+folded))
-		if hits := x.Find(nil, &ev, &pairindex.Scratch{}); len(hits) != 1 {
-			t.Errorf("%q matches %q but lacks its literals", source, text)
+		for _, field := range []uint8{fromAccount, fromAccount + lowered, fromAccount + raised} {
+			ev := pairindex.Event{}
+			ev.Texts[fromAccount] = text
+			(&Derived{}).fill(&ev.Texts, 1<<(fromAccount+lowered)|1<<(fromAccount+raised)|1<<(fromAccount+folded))
+			if !re.MatchString(ev.Texts[field]) {
+				continue
+			}
+			x := pairindex.Build(1, func(int) pairindex.Rule {
+				return pairindex.Rule{Formula: literalsOf(field).within(parsed.Simplify())}
+			}, pairindex.Options{})
+			if hits := x.Find(nil, &ev, &pairindex.Scratch{}); len(hits) != 1 {
+				t.Errorf("%q matches %s of %q but lacks its literals", source, TextName(field), text)
+			}
 		}
 	})
+}
+
+// A character in one case is in that case, which is what the literals of texts in one case build on.
+func TestCaseOfCase(t *testing.T) {
+	for r := range unicode.MaxRune + 1 {
+		for _, to := range []func(rune) rune{unicode.ToLower, unicode.ToUpper} {
+			if once := to(r); to(once) != once {
+				t.Errorf("%U becomes %U and that %U", r, once, to(once))
+			}
+		}
+	}
 }
 
 // A list gives back what it was made of, in its order, however long its values are.
