@@ -299,6 +299,11 @@ func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 			return pairindex.Not(pairindex.LessNumber(a, b))
 		}
 	}
+	if op == "==" {
+		if f, ok := sameSum(n.Left, n.Right); ok {
+			return f
+		}
+	}
 	c := closures{}
 	return c.test(c.compareNumbers(n))
 }

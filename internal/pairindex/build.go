@@ -145,7 +145,7 @@ func (b *builder) need(n *node) {
 		} else {
 			b.texts |= 1 << (n.field - MaxNumbers)
 		}
-	case sameNumber, lessNumber:
+	case sameNumber, lessNumber, sum:
 		b.needs |= 1<<n.field | 1<<n.other
 	case call:
 		b.texts |= uint32(n.number >> 32)
@@ -312,7 +312,7 @@ func (b *builder) finish() {
 			b.Index.limits = append(b.Index.limits, x)
 		}
 	}
-	b.steps, b.refs, b.known = trimmed(b.steps), trimmed(b.refs), nil
+	b.steps, b.sums, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.refs), nil
 	b.openings, b.always = trimmed(b.openings), trimmed(b.always)
 	b.Index.sets = trimmed(b.Index.sets)
 	b.more = len(b.openings) > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0

@@ -329,7 +329,13 @@ func (x *Index) others(s *Scratch, ev *Event) {
 	}
 	for i := 0; i < len(x.openings); {
 		o := &x.openings[i]
-		if holds, _ := x.test(&x.steps[o.step], ev); holds != o.holds {
+		holds, step := false, &x.steps[o.step]
+		if step.kind == sum { // as thousands may be that share nothing: without a call
+			holds = x.isSum(step, ev)
+		} else {
+			holds, _ = x.test(step, ev)
+		}
+		if holds != o.holds {
 			i = int(o.next)
 			continue
 		}

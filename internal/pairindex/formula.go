@@ -20,6 +20,7 @@ const (
 	sameText    // two texts are equal
 	sameNumber  // two numbers are equal
 	lessNumber  // the first of two numbers is less
+	sum         // the sum of two numbers, each times a constant, is a third
 	call        // a function of the event
 	opaque      // only the caller knows
 	constant    // number is 1 or 0
@@ -41,7 +42,7 @@ type node struct {
 	size   int32 // of the tree that begins here, in nodes
 	number int64
 	text   string
-	ref    any // a Set, a Matcher or a func(*Event) bool
+	ref    any // a Set, a Matcher, a sumIs or a func(*Event) bool
 }
 
 func leaf(n node) Formula {
@@ -107,6 +108,14 @@ func LessNumber(a, b uint8) Formula {
 	}
 	return leaf(node{kind: lessNumber, field: a, other: b})
 }
+
+// Sum tests that number a times timesA and number b times timesB are k together, wrapping around.
+func Sum(a uint8, timesA int64, b uint8, timesB, k int64) Formula {
+	return leaf(node{kind: sum, field: a, other: b, ref: sumIs{timesA, timesB, k}})
+}
+
+// sumIs is what numbers are multiplied with and the sum that they must have.
+type sumIs struct{ a, b, k int64 }
 
 // Call is a test by a function, which cannot fail and keeps nothing of the event. texts and numbers have a bit for each text and
 // number that it uses.

@@ -54,6 +54,9 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 		return ev.Numbers[n.field] == ev.Numbers[n.other], true
 	case lessNumber:
 		return ev.Numbers[n.field] < ev.Numbers[n.other], true
+	case sum:
+		k := n.ref.(sumIs)
+		return k.a*ev.Numbers[n.field]+k.b*ev.Numbers[n.other] == k.k, true
 	case call:
 		return n.ref.(func(*Event) bool)(ev), true
 	case pattern:
@@ -115,7 +118,7 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	case 5:
 		return SameText(field, (field+1)%3)
 	case 6:
-		return []Formula{SameNumber(0, 1), LessNumber(field, 2)}[r.IntN(2)]
+		return []Formula{SameNumber(0, 1), LessNumber(field, 2), Sum(0, int64(r.IntN(3)), field, -1, 1)}[r.IntN(3)]
 	case 7:
 		return Call(0, 1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
 	}

@@ -129,7 +129,7 @@ func (o *opener) openable(posting uint32) openable {
 			return r
 		}
 		next := s.next(holds)
-		if s.kind <= lessNumber {
+		if s.kind <= call {
 			s.yes, s.no = 0, 0
 			r.demands = append(r.demands, o.number(demand{s, holds}, at))
 		} else {

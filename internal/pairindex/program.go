@@ -8,7 +8,7 @@ type step struct {
 	field   uint8
 	other   uint8
 	yes, no uint16
-	number  int64 // or the place of a reference
+	number  int64 // or the place of a sum or of a reference
 	text    string
 }
 
@@ -23,6 +23,7 @@ const (
 // programs are the steps of all rules, one program after the other.
 type programs struct {
 	steps []step
+	sums  []sumIs
 	refs  []any
 	known map[any]int64 // the places of references that can be compared
 }
@@ -70,7 +71,10 @@ func (ps *programs) tree(nodes []node, begin int, yes, no uint16) {
 		ps.tree(ifNo, begin, yes, no)
 	default:
 		s := step{kind: n.kind, field: n.field, other: n.other, yes: yes, no: no, number: n.number, text: n.text}
-		if n.ref != nil {
+		if n.kind == sum {
+			s.number = int64(len(ps.sums))
+			ps.sums = append(ps.sums, n.ref.(sumIs))
+		} else if n.ref != nil {
 			s.number = ps.ref(n)
 		}
 		ps.steps = append(ps.steps, s)
@@ -156,6 +160,8 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return ev.number(s.field) == ev.number(s.other), true
 	case lessNumber:
 		return ev.number(s.field) < ev.number(s.other), true
+	case sum:
+		return ps.isSum(s, ev), true
 	case constant:
 		return s.number == 1, true
 	case call:
@@ -169,4 +175,9 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return m.Match(text), true
 	}
 	return false, false
+}
+
+func (ps *programs) isSum(s *step, ev *Event) bool {
+	k := &ps.sums[s.number]
+	return k.a*ev.Numbers[s.field&(MaxNumbers-1)]+k.b*ev.Numbers[s.other&(MaxNumbers-1)] == k.k
 }
