@@ -88,6 +88,11 @@ func distinctCondition(i int) string {
 // callCondition is one that no atom serves, and that is a test of its own.
 func callCondition(i int) string { return fmt.Sprintf(`PairCount * %d == PairIndex - 7`, i+1) }
 
+// apartCondition is one that no atom serves, and of whose own tests the last decides.
+func apartCondition(i int) string {
+	return fmt.Sprintf(`OptPlatform != "Web" && From_Account != "%s" && PairCount * %d == PairIndex - 7`, account(i), i+1)
+}
+
 // hotCondition is found for every pair, and holds for none.
 func hotCondition(i int) string {
 	return fmt.Sprintf(`OptPlatform == "iOS" && From_Account == To_Account && SdkAppid != %d`, i)
@@ -320,7 +325,7 @@ func BenchmarkResidual(b *testing.B) {
 	for _, kind := range []struct {
 		name      string
 		condition func(i int) string
-	}{{"residual", residualCondition}, {"distinct", distinctCondition}, {"calls", callCondition}, {"hot", hotCondition}} {
+	}{{"residual", residualCondition}, {"distinct", distinctCondition}, {"calls", callCondition}, {"apart", apartCondition}, {"hot", hotCondition}} {
 		for _, n := range sizes(100, 1000, 10_000, 100_000) {
 			b.Run(fmt.Sprintf("%s/n=%d", kind.name, n), func(b *testing.B) {
 				rs, cb := indexSet(b, n, kind.condition), manyPairs(n, false)

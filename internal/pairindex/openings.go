@@ -12,7 +12,7 @@ type opening struct {
 	next  uint32
 }
 
-// Openings lie at most so many deep in each other, and within others only where so many rules share one.
+// Openings lie at most so many deep in each other, and within others only where so many rules share one, or where few events go its way.
 const (
 	maxOpenings = 4
 	manyOpen    = 4
@@ -79,7 +79,11 @@ func (o *opener) open(rules []openable, depth int) (rest []openable) {
 	for _, r := range rules {
 		best, most := uint32(0), 0
 		for _, d := range r.demands {
-			if n := o.shared[d]; n > most && !o.path[d] {
+			n := o.shared[d]
+			if o.seldom(d) { // of those that are a rule's alone it may be the one that ends it
+				n = max(n, manyOpen)
+			}
+			if n > most && !o.path[d] {
 				best, most = d, n
 			}
 		}
@@ -111,6 +115,15 @@ func (o *opener) open(rules []openable, depth int) (rest []openable) {
 		o.openings[n].next = uint32(len(o.openings))
 	}
 	return rest
+}
+
+// seldom tells that few events go the way of a demand.
+func (o *opener) seldom(demand uint32) bool {
+	switch o.builder.steps[o.steps[demand]].kind {
+	case AtLeast, AtMost, lessNumber, call:
+		return false
+	}
+	return o.holds[demand]
 }
 
 // openable finds each test that must go one way for a rule to match or to fail, if it costs little.
