@@ -95,7 +95,8 @@ func TestFoundBy(t *testing.T) {
 		{`lower(To_Account)[:4] == "vip_"`, "prefix of lower(To_Account)"},
 		{`From_Account matches "(?i)^vip_"`, "prefix of From_Account in any case"},
 		{`lower(From_Account) matches "^vip_"`, "prefix of lower(From_Account)"},
-		{`lower(From_Account) matches "(?i)^vip_"`, foundEach},
+		{`lower(From_Account) matches "(?i)^vip_"`, "prefix of lower(From_Account)"},
+		{`lower(From_Account) matches "(?i)^s"`, foundEach}, // or ſ, which is lower too
 		{`not (lower(From_Account) == "a")`, foundEach},
 		{`lower(From_Account) == lower(To_Account)`, foundEach},
 	}
