@@ -21,6 +21,7 @@ type Options struct {
 	// nothing.
 	Found func(rule int, by []Atom, always bool)
 
+	manyFound int // how many rules that are found by the same are grouped; 0 is as many as usual
 	tableText int // how much text a table may have; 0 is as much as it can
 }
 
@@ -315,7 +316,7 @@ func (b *builder) finish() {
 	b.steps, b.sums, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.refs), nil
 	b.openings, b.always = trimmed(b.openings), trimmed(b.always)
 	b.Index.sets = trimmed(b.Index.sets)
-	b.more = len(b.openings) > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
+	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
 }
 
 func ascending(ls []limit) (ks []int64, values []uint32) {

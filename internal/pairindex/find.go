@@ -29,6 +29,7 @@ func (f *Found) add(v uint32) {
 // Scratch is memory that Decide works in. It is for one goroutine at a time, and may be used with any index.
 type Scratch struct {
 	candidates []uint32
+	groups     []uint32 // of openings to be looked at
 	bits       []uint64
 	seen       []uint32 // by part: the search that found it last
 	search     uint32
@@ -36,7 +37,7 @@ type Scratch struct {
 
 // begin readies the scratch for another search.
 func (s *Scratch) begin(parts int) {
-	s.candidates = s.candidates[:0]
+	s.candidates, s.groups = s.candidates[:0], s.groups[:0]
 	if len(s.seen) < parts {
 		s.seen = make([]uint32, parts)
 	}
@@ -205,25 +206,32 @@ func (x *Index) look(f *Found, l *lookup, h uint64, text string) {
 // add adds a posting, or the rules that it stands for.
 func (x *Index) add(f *Found, v uint32) {
 	switch {
-	case v&listPosting != 0:
-		list := x.list(v)
-		if f.scratch == nil && f.n+len(list) > len(f.few) { // too many anyway
-			f.n += len(list)
+	case v >= openPosting:
+		if f.scratch == nil { // that is for Decide, which knows the numbers too
+			f.n += len(f.few) + 1
 			return
 		}
-		for _, v := range list {
-			if v&setPosting != 0 {
-				x.add(f, v)
-			} else {
-				f.add(v)
-			}
-		}
+		f.scratch.groups = append(f.scratch.groups, v&^openPosting)
+	case v&listPosting != 0:
+		x.addAll(f, x.list(v))
 	case v&setPosting != 0:
-		for _, v := range x.sets[v&^setPosting].rules {
-			f.add(v)
-		}
+		x.addAll(f, x.sets[v&^setPosting].rules)
 	default:
 		f.add(v)
+	}
+}
+
+func (x *Index) addAll(f *Found, postings []uint32) {
+	if f.scratch == nil && f.n+len(postings) > len(f.few) { // too many anyway
+		f.n += len(postings)
+		return
+	}
+	for _, v := range postings {
+		if v >= setPosting {
+			x.add(f, v)
+		} else {
+			f.add(v)
+		}
 	}
 }
 
@@ -319,7 +327,7 @@ func (x *Index) others(s *Scratch, ev *Event) {
 	if len(x.byValue) > 0 {
 		for field := range uint8(MaxNumbers) {
 			if x.valued>>field&1 != 0 {
-				s.candidates = append(s.candidates, x.byValue[number{field, ev.Numbers[field]}]...)
+				x.addAll(&f, x.byValue[number{field, ev.Numbers[field]}])
 			}
 		}
 	}
@@ -327,7 +335,16 @@ func (x *Index) others(s *Scratch, ev *Event) {
 		l := &x.limits[i]
 		l.look(&f, ev.Numbers[l.field])
 	}
-	for i := 0; i < len(x.openings); {
+	x.open(&f, ev, 0, x.opened)
+	for _, g := range s.groups {
+		x.open(&f, ev, x.groups[g].begin, x.groups[g].end)
+	}
+	s.candidates = append(s.candidates, x.always...)
+}
+
+// open adds the postings of those openings in a range that an event goes through.
+func (x *Index) open(f *Found, ev *Event, i, end uint32) {
+	for i < end {
 		o := &x.openings[i]
 		holds, step := false, &x.steps[o.step]
 		if step.kind == sum { // as thousands may be that share nothing: without a call
@@ -336,13 +353,12 @@ func (x *Index) others(s *Scratch, ev *Event) {
 			holds, _ = x.test(step, ev)
 		}
 		if holds != o.holds {
-			i = int(o.next)
+			i = o.next
 			continue
 		}
-		x.add(&f, o.value)
+		x.add(f, o.value)
 		i++
 	}
-	s.candidates = append(s.candidates, x.always...)
 }
 
 // look adds the postings of the limits that a number keeps to.

@@ -21,7 +21,9 @@ type Index struct {
 	lengths  []limitIndex // of the lengths of texts in bytes
 	limits   []limitIndex // of other numbers
 
-	openings []opening // of rules that no atom serves
+	openings []opening // of rules that no atom serves, and behind these of those that are found by what very many are found by
+	opened   uint32    // how many of them the first are
+	groups   []group   // of the others
 	always   []uint32  // postings of rules that no atom serves, nor an opening
 	entry    []uint32  // where each rule's program begins
 	stops    []uint64  // a bit for each rule that hides what comes after it
@@ -36,8 +38,9 @@ type Index struct {
 // A posting is twice the number of a rule, plus one where the atom is all that the rule demands. What stands for more has one of
 // the highest bits, and a number beside it.
 const (
-	setPosting  = 1 << 30 // the rules of this set
-	listPosting = 1 << 31 // the list that begins here
+	setPosting  = 1 << 30                  // the rules of this set
+	listPosting = 1 << 31                  // the list that begins here
+	openPosting = listPosting | setPosting // the rules of this group of openings
 )
 
 // noProgram is the entry of a rule that never needs one.
@@ -61,6 +64,9 @@ type setIndex struct {
 	field uint8
 	rules []uint32
 }
+
+// group is a range of openings.
+type group struct{ begin, end uint32 }
 
 type number struct {
 	field uint8

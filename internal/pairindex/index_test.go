@@ -132,7 +132,7 @@ func compareWithTwin(t *testing.T, r *rand.Rand, rules, events int) {
 	for i := range formulas {
 		formulas[i] = Rule{Formula: randomFormula(r, r.IntN(4), sets), Stop: r.IntN(40) == 0}
 	}
-	x := Build(rules, func(i int) Rule { return formulas[i] }, Options{tableText: r.IntN(3) * 100})
+	x := Build(rules, func(i int) Rule { return formulas[i] }, Options{tableText: r.IntN(3) * 100, manyFound: r.IntN(4)})
 	var s Scratch
 	for range events {
 		var ev Event

@@ -1,6 +1,10 @@
 package pairindex
 
-import "slices"
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
 
 // opening is a test that rules demand which no atom serves, and the postings of those that go on where it holds, or where it does
 // not. Thousands of rules often demand the same, and then one test stands for them all. What many of those that go on demand besides
@@ -17,6 +21,9 @@ const (
 	maxOpenings = 4
 	manyOpen    = 4
 )
+
+// manyFound is how many rules that are found by the same, and have more to ask, are put under openings.
+const manyFound = 16
 
 // demand is what tells openings apart.
 type demand struct {
@@ -40,24 +47,106 @@ type opener struct {
 	path    []bool // by number: it is on the path to where openings are made
 	shared  []int  // by number: how many of some rules have the demand
 	found   []posting
+	hot     []hotRules
+}
+
+// hotRules are found by the same. put takes the postings that stand for them.
+type hotRules struct {
+	rules []openable
+	put   func(posting uint32)
 }
 
 // findOpenings enters each rule that no atom serves under those of its demands which most of them share, or among those that are run
-// for every event.
+// for every event. Rules that very many share an atom with are entered under what else these share, apart from all others.
 func (b *builder) findOpenings() {
 	o := &opener{builder: b, numbers: map[demand]uint32{}}
-	rules := make([]openable, len(b.residual))
-	for i, v := range b.residual {
-		rules[i] = o.openable(v)
-	}
+	rules := o.openables(b.residual)
 	b.residual = nil
+	o.findHot()
 	o.path, o.shared = make([]bool, len(o.steps)), make([]int, len(o.steps))
 	for _, r := range o.open(rules, 0) {
 		b.always = append(b.always, r.posting)
 	}
+	b.opened = uint32(len(b.openings))
+	for _, h := range o.hot {
+		begin := uint32(len(b.openings))
+		for _, r := range o.open(h.rules, 0) {
+			h.put(r.posting)
+		}
+		if end := uint32(len(b.openings)); end > begin {
+			h.put(openPosting | uint32(len(b.groups)))
+			b.groups = append(b.groups, group{begin, end})
+		}
+	}
 	for i, v := range b.layout(o.found, len(b.openings)) {
 		b.openings[i].value = v
 	}
+}
+
+// findHot takes the rules that are found by what very many are found by from where these are entered.
+func (o *opener) findHot() {
+	for _, k := range slices.SortedFunc(maps.Keys(o.makers), key.compare) {
+		if k.kind != Contains { // whose values are no postings
+			o.hotTexts(o.makers[k])
+		}
+	}
+	for i := range o.Index.sets {
+		rules := &o.Index.sets[i].rules
+		*rules = o.takeHot(*rules, func(v uint32) { *rules = append(*rules, v) })
+	}
+	for n, rules := range o.byValue {
+		o.byValue[n] = o.takeHot(rules, func(v uint32) { o.byValue[n] = append(o.byValue[n], v) })
+	}
+}
+
+func (o *opener) hotTexts(m *maker) {
+	counts := make([]int, len(m.entries))
+	for _, p := range m.postings {
+		counts[p.entry]++
+	}
+	found := map[uint32][]uint32{}
+	kept := m.postings[:0]
+	for _, p := range m.postings {
+		if counts[p.entry] < o.manyFound() {
+			kept = append(kept, p)
+		} else {
+			found[p.entry] = append(found[p.entry], p.value)
+		}
+	}
+	m.postings = kept
+	for _, entry := range slices.Sorted(maps.Keys(found)) {
+		put := func(v uint32) { m.postings = append(m.postings, posting{entry, v}) }
+		for _, v := range o.takeHot(found[entry], put) {
+			put(v)
+		}
+	}
+}
+
+// takeHot gives the postings that are to stay as they are.
+func (o *opener) takeHot(postings []uint32, put func(uint32)) (kept []uint32) {
+	var more []uint32
+	for _, v := range postings {
+		if v < setPosting && v&1 == 0 { // a rule that demands more
+			more = append(more, v)
+		} else {
+			kept = append(kept, v)
+		}
+	}
+	if len(more) < o.manyFound() {
+		return postings
+	}
+	o.hot = append(o.hot, hotRules{o.openables(more), put})
+	return kept
+}
+
+func (o *opener) manyFound() int { return cmp.Or(o.options.manyFound, manyFound) }
+
+func (o *opener) openables(postings []uint32) []openable {
+	rules := make([]openable, len(postings))
+	for i, v := range postings {
+		rules[i] = o.openable(v)
+	}
+	return rules
 }
 
 // open makes the openings of rules below those of a path, and gives the rules that have no demand besides which is worth one.
