@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/aftermath-rules/aftermath/actions"
+	"github.com/aftermath-rules/aftermath/actions/email"
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/engine/storetest"
@@ -99,7 +101,7 @@ func (w *world) rules(text string) *rules.RuleSet {
 	types := actions.Define("fn", actions.Spec[fnConfig]{New: func(c fnConfig, _ actions.Env) (actions.Action, error) {
 		return &fnAction{w: w, c: c}, nil
 	}})
-	registry, err := actions.NewRegistry(types)
+	registry, err := actions.NewRegistry(types, email.Type())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func (w *world) rules(text string) *rules.RuleSet {
 		prev = w.eng.RuleSet()
 	}
 	set, err := rules.Compile([]*rules.File{file}, rules.Options{
-		Registry: registry, Env: actions.Env{Logger: zap.NewNop()}, Prev: prev, Mask: w.opt.Mask,
+		Registry: registry, Env: actions.Env{Logger: zap.NewNop(), Dial: new(net.Dialer).DialContext}, Prev: prev, Mask: w.opt.Mask,
 	})
 	if err != nil {
 		w.t.Fatal(err)
