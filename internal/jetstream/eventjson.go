@@ -147,6 +147,24 @@ func appendJob(b []byte, j *engine.Job) []byte {
 	return append(o.b, '}')
 }
 
+// appendParked appends the JSON that engine.Parked reads, as appendEvent does it: behind a dead receiver each delivery is written many times.
+func appendParked(b []byte, p *engine.Parked) []byte {
+	o := object{b: append(b, '{'), empty: true}
+	o.key("job")
+	o.b = appendJob(o.b, &p.Job)
+	o.time("due", p.Due)
+	o.number("attempt", int64(p.Attempt))
+	o.time("first", p.First)
+	o.number("parks", int64(p.Parks))
+	o.someText("error", p.Error)
+	if len(p.State) > 0 {
+		o.base64("state", p.State)
+	}
+	o.someNumber("span_ns", int64(p.Span))
+	o.someText("order", p.Order)
+	return append(o.b, '}')
+}
+
 func appendEnded(b []byte, d *engine.Ended) []byte {
 	o := object{b: append(b, '{'), empty: true}
 	o.text("delivery", d.Delivery)
@@ -233,11 +251,15 @@ func (o *object) bytes(name, asText string, v []byte) {
 		o.key(asText)
 		o.b, _ = jsontext.AppendQuote(o.b, v) // it gives an error for what is no UTF-8
 	default:
-		o.key(name)
-		o.b = append(o.b, '"')
-		o.b = base64.StdEncoding.AppendEncode(o.b, v)
-		o.b = append(o.b, '"')
+		o.base64(name, v)
 	}
+}
+
+func (o *object) base64(name string, v []byte) {
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = base64.StdEncoding.AppendEncode(o.b, v)
+	o.b = append(o.b, '"')
 }
 
 // element begins an element of a list, and with the first one the list.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	gojson "github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/aftermath-rules/aftermath/engine"
@@ -90,21 +91,106 @@ func TestEventJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got, twin outcome
-		if err := json.Unmarshal(appendEvent([]byte("before"), &ev)[len("before"):], &got); err != nil {
+		var got, twin, before outcome
+		if err := gojson.Unmarshal(appendEvent([]byte("before"), &ev)[len("before"):], &got, asWritten); err != nil {
 			t.Fatal(err)
 		}
 		if err := json.Unmarshal(slow, &twin); err != nil {
+			t.Fatal(err)
+		}
+		if err := gojson.Unmarshal(slow, &before, asWritten); err != nil {
 			t.Fatal(err)
 		}
 		want := twin.event()
 		if diff := cmp.Diff(want, got.event()); diff != "" {
 			t.Fatalf("event %d (-want +got):\n%s", i, diff)
 		}
+		if diff := cmp.Diff(want, before.event()); diff != "" {
+			t.Fatalf("event %d of an earlier release (-want +got):\n%s", i, diff)
+		}
 		if diff := cmp.Diff(ev, want); diff != "" && i/4%2 == 0 {
 			t.Fatalf("event %d (-before +after):\n%s", i, diff)
 		}
 	}
+}
+
+// A parked delivery comes back as it was stored, as TestEventJSON has it of events.
+func TestParkedJSON(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 3))
+	texts := []string{"", "id", `"quoted" \ <&> ` + "\u2028", "日本\x00\x7f\n", "not \xff UTF-8", "\ufffd"}
+	for i := range 1000 {
+		var p, got, twin, before engine.Parked
+		fill(rnd, reflect.ValueOf(&p).Elem(), texts)
+		slow, err := json.Marshal(&p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(slow, &twin); err != nil {
+			t.Fatal(err)
+		}
+		if err := gojson.Unmarshal(slow, &before, asWritten); err != nil {
+			t.Fatal(err)
+		}
+		if err := gojson.Unmarshal(appendParked([]byte("before"), &p)[len("before"):], &got, asWritten); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(twin, got); diff != "" {
+			t.Fatalf("delivery %d (-want +got):\n%s", i, diff)
+		}
+		if diff := cmp.Diff(twin, before); diff != "" {
+			t.Fatalf("delivery %d of an earlier release (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// BenchmarkParkedPack writes 500 parked deliveries as one message and reads it. The twin is encoding/json.
+func BenchmarkParkedPack(b *testing.B) {
+	var ps []engine.Parked
+	for i := range 500 {
+		job := finished(i)[0].Matched.Deliveries[0]
+		ps = append(ps, engine.Parked{Job: job, Due: time.Unix(1669872172, 0), Parks: 3, Error: "action hook is spared since it keeps failing", Span: 72 * time.Hour})
+	}
+	report := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/delivery")
+	}
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			_, records, err := bundle(ps)
+			if err != nil {
+				b.Fatal(err)
+			}
+			encodeBundle(time.Time{}, records)
+		}
+		report(b)
+	})
+	_, records, err := bundle(ps)
+	if err != nil {
+		b.Fatal(err)
+	}
+	pack := encodeBundle(time.Time{}, records)
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := decodeJSON[engine.Parked](kindParked, pack); err != nil {
+				b.Fatal(err)
+			}
+		}
+		report(b)
+	})
+	b.Run("twin", func(b *testing.B) {
+		for b.Loop() {
+			for i := range ps {
+				var p engine.Parked
+				raw, err := json.Marshal(&ps[i])
+				if err == nil {
+					err = json.Unmarshal(raw, &p)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		report(b)
+	})
 }
 
 // finished is what is recorded of a delivery that succeeds at once.

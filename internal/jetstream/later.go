@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	maxBundle    = 500 // deliveries in one scheduled message
-	maxPublishes = 64  // bundles that are on their way at once
+	maxBundle    = 500  // deliveries in one scheduled message
+	parkedSize   = 1024 // bytes that most of them take
+	maxPublishes = 64   // bundles that are on their way at once
 )
 
 // Park stores deliveries until they are due. Those of one Due share messages: whoever parks many does well to round it.
@@ -49,9 +50,9 @@ func (s *Store) Park(ctx context.Context, ps []engine.Parked) error {
 func bundle(ps []engine.Parked) (n int, records [][]byte, err error) {
 	size := 0
 	for n < len(ps) && n < maxBundle && ps[n].Due.Equal(ps[0].Due) {
-		r, err := encodeJSON(&ps[n])
-		if err != nil {
-			return 0, nil, fmt.Errorf("delivery %s: %w", ps[n].Job.ID, err)
+		r := appendParked(make([]byte, 0, parkedSize), &ps[n])
+		if len(r) > maxRecord {
+			return 0, nil, fmt.Errorf("delivery %s: %d bytes: more than the %d that one record may have", ps[n].Job.ID, len(r), maxRecord)
 		}
 		if n > 0 && size+len(r) > softPack {
 			break

@@ -9,6 +9,10 @@ import (
 	"time"
 	"unsafe"
 
+	gojson "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
@@ -262,6 +266,10 @@ func decodeCallbacks(b []byte) (*pack, []engine.Record, error) {
 	return p, records, nil
 }
 
+// asWritten reads what encoding/json wrote, and what its twin in eventjson.go did: durations are nanoseconds, and of names and texts it is known
+// that they are as they should be.
+var asWritten = gojson.JoinOptions(jsonv1.FormatDurationAsNano(true), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // decodeJSON reads a pack whose records are the JSON of T.
 func decodeJSON[T any](k kind, b []byte) (*pack, []T, error) {
 	p, err := decodePack(k, b)
@@ -270,7 +278,7 @@ func decodeJSON[T any](k kind, b []byte) (*pack, []T, error) {
 	}
 	out := make([]T, len(p.records))
 	for i, raw := range p.records {
-		if err := json.Unmarshal(raw, &out[i]); err != nil {
+		if err := gojson.Unmarshal(raw, &out[i], asWritten); err != nil {
 			return nil, nil, fmt.Errorf("record %d of a pack of %v: %w", i, k, err)
 		}
 	}
