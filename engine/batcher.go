@@ -14,8 +14,8 @@ type batcher[T any] struct {
 
 	mu      sync.Mutex
 	items   []T
-	due     time.Time // when the next batch is written, unless it is full before
-	writing bool
+	due     time.Time     // when the next batch is written, unless it is full before
+	writing int           // items of the batch that is being written
 	wake    chan struct{} // due has come nearer, or a batch is full
 }
 
@@ -28,7 +28,7 @@ func (b *batcher[T]) put(items ...T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wait := b.linger
-	if b.writing {
+	if b.writing > 0 {
 		wait = 0
 	}
 	b.add(wait, items)
@@ -77,6 +77,13 @@ func (b *batcher[T]) waiting() int {
 	return len(b.items)
 }
 
+// held is how many items are not written yet.
+func (b *batcher[T]) held() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items) + b.writing
+}
+
 // take takes the batch that is to be written now; where there is none, it says in what time there may be: never, if negative.
 func (b *batcher[T]) take(now time.Time, stopping bool) (batch []T, wait time.Duration) {
 	b.mu.Lock()
@@ -87,8 +94,8 @@ func (b *batcher[T]) take(now time.Time, stopping bool) (batch []T, wait time.Du
 	case len(b.items) < b.max && early > 0 && !stopping:
 		return nil, early
 	}
-	b.writing = true
 	n := min(len(b.items), b.max)
+	b.writing = n
 	batch = b.items[:n:n]
 	if b.items = b.items[n:]; len(b.items) == 0 {
 		b.items = nil
@@ -99,7 +106,7 @@ func (b *batcher[T]) take(now time.Time, stopping bool) (batch []T, wait time.Du
 func (b *batcher[T]) written() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.writing = false
+	b.writing = 0
 }
 
 // run calls write with one batch after the other. It returns when stop is closed and nothing is left, or when ctx ends; nothing

@@ -23,12 +23,12 @@ func (e *Engine) readPacks(ctx context.Context) {
 		return
 	}
 	m := &matcher{e: e}
-	for e.pace(ctx) {
+	for made := 0; e.pace(ctx, made); {
 		var p *Pack
 		if !e.read(ctx, "reading callbacks from the store", func() (err error) { p, err = e.Store.NextPack(ctx); return }) {
 			return
 		}
-		e.takePack(ctx, m, p)
+		made = e.takePack(ctx, m, p)
 	}
 }
 
@@ -72,13 +72,16 @@ const (
 	crowded  = maxQueue * 3 / 4
 	paceStep = 2 * time.Millisecond
 	paceMost = 10 * time.Millisecond
+	paceEach = 100 * time.Microsecond // of the pack before
 )
 
 // pace waits before the next pack is read: as long as too many events wait to be recorded, and a moment while many deliveries are
-// loose, since a burst for a fast action is better waited for than parked. It tells whether ctx is still alive.
-func (e *Engine) pace(ctx context.Context) bool {
+// loose, since a burst for a fast action is better waited for than parked: the longer, the more the pack before has made. What is on its way
+// to be parked does not count. It tells whether ctx is still alive.
+func (e *Engine) pace(ctx context.Context, made int) bool {
+	most := max(paceMost, time.Duration(made)*paceEach)
 	for waited := time.Duration(0); ; waited += paceStep {
-		if e.ledger.waiting() < maxUnstored && (len(e.loose) < crowded || waited >= paceMost) {
+		if e.ledger.waiting() < maxUnstored && (len(e.loose)-e.parking.held() < crowded || waited >= most) {
 			return ctx.Err() == nil
 		}
 		if !sleep(ctx, paceStep) {
@@ -88,10 +91,10 @@ func (e *Engine) pace(ctx context.Context) bool {
 }
 
 // takePack records what matched of each callback and sends its deliveries on their way. If ctx ends meanwhile the pack stays in the
-// store, and is read again at the next start.
-func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
+// store, and is read again at the next start. It gives how many deliveries that made.
+func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) int {
 	if p.Again && !e.recall(ctx, p.Since) {
-		return
+		return 0
 	}
 	failpoint.Pass(failpoint.Match)
 	pack := newBatch(p.Ack, p.Held)
@@ -113,10 +116,11 @@ func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) {
 	for i := range jobs {
 		d := &delivery{Parked: Parked{Job: jobs[i]}, recorded: done}
 		if !e.dispatch(ctx, d, pack) {
-			return
+			return len(jobs)
 		}
 	}
 	pack.settle()
+	return len(jobs)
 }
 
 // matchPack decides the callbacks of a pack; what was recorded of one that is read again stands. It gives what is to be recorded, and all
