@@ -72,7 +72,8 @@ func (p *proxy) close() {
 	p.running.Wait()
 }
 
-var routeName = regexp.MustCompile(`"name":"([^"]+)"`)
+// routeName is in the INFO that a server sends first of all about itself; its CONNECT has but an id.
+var routeName = regexp.MustCompile(`"server_name":"([^"]+)"`)
 
 func (p *proxy) serve(in net.Conn) {
 	defer p.drop(in)
