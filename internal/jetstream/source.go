@@ -36,7 +36,8 @@ type hold[T any] struct {
 	c     *source[T]
 	seq   uint64
 	reply string    // where the server is told of it
-	told  time.Time // the server did not give it to anyone up to then, at least
+	told  time.Time // no server gives it to anyone in the ackWait after
+	asked time.Time // when a server was told last: a majority of them may not have heard of that yet
 }
 
 // What the server is told of a message.
@@ -181,7 +182,7 @@ func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) 
 		return err
 	}
 	seq := md.Sequence.Stream
-	h := c.take(&hold[T]{c: c, seq: seq, reply: m.Reply(), told: asked})
+	h := c.take(&hold[T]{c: c, seq: seq, reply: m.Reply(), told: asked, asked: asked})
 	if h == nil {
 		return nil
 	}
@@ -257,16 +258,36 @@ func (c *source[T]) keepAlive(ctx context.Context) {
 	// What the server answers last it has heard last.
 	ctx, cancel := context.WithTimeout(ctx, keepAliveEvery)
 	defer cancel()
-	if _, err := c.s.session().nc.RequestWithContext(ctx, last, []byte(sayBusy)); err != nil {
+	ss := c.s.session()
+	if _, err := ss.nc.RequestWithContext(ctx, last, []byte(sayBusy)); err != nil {
 		return // it is tried again, and what is lost meanwhile others are given
+	}
+	info, err := c.cons(ss).Info(ctx)
+	if err != nil {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range held {
-		if !h.lapsed(time.Now()) {
-			h.told = now
+		if led(info.Cluster, time.Since(h.asked)) && !h.lapsed(time.Now()) {
+			h.told, h.asked = h.asked, now
 		}
 	}
+}
+
+// led tells whether a majority of a leader's servers has answered it within a time. One that is cut off from the others goes on answering
+// for some twenty seconds, while they may have a leader that knows nothing of it.
+func led(cluster *jetstream.ClusterInfo, within time.Duration) bool {
+	if cluster == nil {
+		return true
+	}
+	heard := 1 // itself
+	for _, r := range cluster.Replicas {
+		if !r.Offline && r.Active < within {
+			heard++
+		}
+	}
+	return heard > (len(cluster.Replicas)+1)/2
 }
 
 // tell tells the server of all that is held, and gives that, and where it is told of one of them.

@@ -1,0 +1,91 @@
+package jetstream_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aftermath-rules/aftermath/engine/storetest"
+	"github.com/aftermath-rules/aftermath/internal/e2e/natscluster"
+	"github.com/aftermath-rules/aftermath/internal/jetstream"
+)
+
+// The server that leads the readers is cut off from the others, with a node that holds a pack: it goes on hearing that the pack is being
+// worked on, for as long as it takes itself for the leader, while the others have a new one. When that gives the pack to another node, the
+// first one knows that it has lost it, or both would count what becomes of it.
+func TestHoldIsLostWithoutAMajority(t *testing.T) {
+	t.Parallel()
+	binary, err := natscluster.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := binary.Start(t, 3)
+	ctx := ctxFor(t, 3*time.Minute)
+	// So that the streams are there, and it is known who leads.
+	s, err := tryOpen(t, jetstream.Options{Dir: t.TempDir(), URL: c.URL(), Replicas: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	leader := readersLeader(t, c)
+	var others []string
+	for _, s := range c.Servers {
+		if s != leader {
+			others = append(others, s.URL())
+		}
+	}
+	first := open(t, jetstream.Options{Dir: t.TempDir(), URL: leader.URL(), Replicas: 3})
+	if err := first.Accept(ctx, storetest.NewRecord("a")); err != nil {
+		t.Fatal(err)
+	}
+	held, err := first.NextPack(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, jetstream.Options{Dir: t.TempDir(), URL: strings.Join(others, ","), Replicas: 3})
+	if readersLeader(t, c) != leader {
+		t.Skip("another server leads the reader by now")
+	}
+	leader.Cut()
+	defer c.Heal()
+	cut := time.Now()
+	again, err := second.NextPack(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("after %s another node is given the pack", time.Since(cut).Round(time.Second))
+	if !again.Again || len(again.Records) != 1 {
+		t.Errorf("the second node gets %+v", again)
+	}
+	if held.Held() {
+		t.Error("the first node still takes the pack for its own")
+	}
+}
+
+// readersLeader gives the server that leads the reader of the first partition.
+func readersLeader(t *testing.T, c *natscluster.Cluster) *natscluster.Server {
+	t.Helper()
+	nc, err := nats.Connect(c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := natsjs.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cons, err := js.Consumer(ctxFor(t, time.Minute), "aftermath_accept", "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Servers {
+		if s.Name == cons.CachedInfo().Cluster.Leader {
+			return s
+		}
+	}
+	t.Fatal("nobody leads the reader")
+	return nil
+}
