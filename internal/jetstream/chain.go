@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -161,7 +162,7 @@ func (c *chain) publish(ctx context.Context, ss *session, pack []byte, count int
 	return nil
 }
 
-// sync reads the last pack, to continue after it. It says whether that is the very pack whose fate was unknown.
+// sync reads the last pack, to continue after it. It says whether that is the pack whose fate was unknown.
 func (c *chain) sync(ctx context.Context, ss *session, sent []byte) (stored bool, err error) {
 	m, err := ss.atLeader(ctx, c.name, leaderRequest{LastFor: c.subject})
 	if errors.Is(err, errNoMessage) {
@@ -177,7 +178,13 @@ func (c *chain) sync(ctx context.Context, ss *session, sent []byte) (stored bool
 	}
 	c.handed = parseHanded(m.header.Get(handedHeader))
 	c.reached(m.seq, max(c.ordinal, p.ordinal+uint64(len(p.records))))
-	return sent != nil && string(m.data) == string(sent), nil
+	return sent != nil && samePack(m.data, sent), nil
+}
+
+// samePack tells whether two packs hold the same. Where it was written, and when, may differ: a server that did not know yet that the first
+// one was stored had it sealed anew.
+func samePack(a, b []byte) bool {
+	return len(a) >= headSize && len(b) >= headSize && bytes.Equal(a[headSize:], b[headSize:])
 }
 
 // ordinalOf reads a pack's ordinal and count from its head.

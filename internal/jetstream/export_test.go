@@ -2,7 +2,10 @@ package jetstream
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aftermath-rules/aftermath/engine"
 )
@@ -64,4 +67,45 @@ func (s *Store) AppendUnheard(ctx context.Context, events []engine.Event, totals
 	}
 	s.outcomesChain.sure, s.unheard = false, m.data
 	return nil
+}
+
+// AppendBehind is AppendUnheard, and a server that does not know yet of what was stored says how far the outcomes have come.
+func (s *Store) AppendBehind(ctx context.Context, events []engine.Event, totals *engine.Totals) error {
+	c := s.outcomesChain
+	last, ordinal := c.last, c.ordinal
+	if _, err := s.Append(ctx, events, totals); err != nil {
+		return err
+	}
+	c.last, c.ordinal, c.sure = last, ordinal, true
+	return nil
+}
+
+// CatchUpBehind has the index of repeats begin anew and catch up with all packs before one, where a server says that the stream ends
+// earlier. It gives up to which it knows them then.
+func (s *Store) CatchUpBehind(seq, end uint64) (fed uint64, err error) {
+	ss := s.session()
+	defer s.sess.Store(ss)
+	behind := *ss
+	behind.accept = slices.Clone(ss.accept)
+	behind.accept[0] = &endsAt{ss.accept[0], end}
+	s.sess.Store(&behind)
+	p := s.parts[0]
+	p.repeats = newRepeats(time.Minute, 0)
+	err = p.catchUp(seq)
+	fed, _ = p.repeats.position()
+	return fed, err
+}
+
+// endsAt is a stream of which is said that it ends there.
+type endsAt struct {
+	jetstream.Stream
+	end uint64
+}
+
+func (s *endsAt) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	info, err := s.Stream.Info(ctx, opts...)
+	if err == nil {
+		info.State.LastSeq = s.end
+	}
+	return info, err
 }

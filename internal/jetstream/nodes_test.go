@@ -118,32 +118,62 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// Outcomes whose answer was lost are stored once, however often that is tried again; and others are stored behind them.
+// Outcomes whose answer was lost are stored once, however often that is tried again, and whatever a server says that has not heard of them;
+// and others are stored behind them.
 func TestAppendAgain(t *testing.T) {
+	for name, unheard := range map[string]func(*jetstream.Store, context.Context, []engine.Event, *engine.Totals) error{
+		"the answer is lost": (*jetstream.Store).AppendUnheard, "the server is behind": (*jetstream.Store).AppendBehind,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, jetstream.Options{Dir: t.TempDir()})
+			ctx := ctxFor(t, time.Minute)
+			ended := func(id string) []engine.Event {
+				return []engine.Event{{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone, At: time.Unix(1669872112, 0).UTC()}}}
+			}
+			totals := &engine.Totals{Created: 2, Done: 1}
+			if err := unheard(s, ctx, ended("a"), totals); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"a", "b"} {
+				if _, err := s.Append(ctx, ended(id), totals); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for p, err := range s.Events(ctx, 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, ev := range p.Events {
+					got = append(got, ev.Ended.Delivery)
+				}
+			}
+			if fmt.Sprint(got) != "[a b]" {
+				t.Errorf("stored %v, want a and b once", got)
+			}
+		})
+	}
+}
+
+// A node that learns of the packs of others, to tell repeats, takes no server's word that does not know of all of them.
+func TestCatchUp(t *testing.T) {
 	s := open(t, jetstream.Options{Dir: t.TempDir()})
 	ctx := ctxFor(t, time.Minute)
-	ended := func(id string) []engine.Event {
-		return []engine.Event{{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone, At: time.Unix(1669872112, 0).UTC()}}}
-	}
-	totals := &engine.Totals{Created: 2, Done: 1}
-	if err := s.AppendUnheard(ctx, ended("a"), totals); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"a", "b"} {
-		if _, err := s.Append(ctx, ended(id), totals); err != nil {
+	const packs = 4
+	for i := range packs {
+		if err := s.Accept(ctx, storetest.NewRecord(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var got []string
-	for p, err := range s.Events(ctx, 0) {
-		if err != nil {
+	for range packs {
+		if _, err := s.NextPack(ctx); err != nil {
 			t.Fatal(err)
 		}
-		for _, ev := range p.Events {
-			got = append(got, ev.Ended.Delivery)
-		}
 	}
-	if fmt.Sprint(got) != "[a b]" {
-		t.Errorf("stored %v, want a and b once", got)
+	if _, err := s.CatchUpBehind(packs, 2); err == nil {
+		t.Error("a server that knows of 2 packs is good enough for all before the fourth one")
+	}
+	if fed, err := s.CatchUpBehind(packs, packs); err != nil || fed != packs-1 {
+		t.Errorf("up to pack %d: %v", fed, err)
 	}
 }

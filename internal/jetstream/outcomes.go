@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -79,7 +78,7 @@ func (s *Store) appendPack(ctx context.Context, d *draft, totals []byte) error {
 		s.squeezedBuf = kept(small.b)
 	}
 	t := &attempt{draft: func(handed) *draft { return small }, count: small.count}
-	if len(s.unheard) > headSize && bytes.Equal(s.unheard[headSize:], small.b[headSize:]) {
+	if samePack(s.unheard, small.b) {
 		t.pack, t.published = s.unheard, true
 	}
 	sent, err := s.outcomesChain.storeAttempt(ctx, t)

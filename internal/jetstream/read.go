@@ -178,7 +178,8 @@ func (p *partition) readPack(m jetstream.Msg, h *hold[*engine.Pack], at time.Tim
 	}, nil
 }
 
-// catchUp feeds the index with the packs before seq that this node was not given, since another node has them.
+// catchUp feeds the index with the packs before seq that this node was not given, since another node has them. A server that does not know
+// of all of them yet gives an error: what it leaves out would have its repeats run.
 func (p *partition) catchUp(seq uint64) error {
 	fed, _ := p.repeats.position()
 	if seq <= fed+1 {
@@ -187,9 +188,10 @@ func (p *partition) catchUp(seq uint64) error {
 	ctx, cancel := context.WithTimeout(p.s.work, time.Minute)
 	defer cancel()
 	ss := p.s.session()
-	check := p.newCheck(fed + 1)
+	check, whole := p.newCheck(fed+1), false
 	err := ss.scan(ctx, ss.accept[p.number], scanFrom{seq: fed + 1}, func(m *stored) error {
 		if m.seq >= seq {
+			whole = true
 			if check.next < seq && !check.known(check.next, seq-1) {
 				p.s.damaged(p.chain.name, m.seq, fmt.Errorf("%d messages before it are gone", m.seq-check.next))
 			}
@@ -204,6 +206,9 @@ func (p *partition) catchUp(seq uint64) error {
 		}
 		return nil
 	})
+	if err == nil && !whole {
+		return fmt.Errorf("stream %s: a server that has message %d says that it ends before", p.chain.name, seq)
+	}
 	return err
 }
 
