@@ -19,6 +19,7 @@ type memory struct {
 	from   Moment     // past covers what was recorded from then; the zero value: nothing
 	upTo   time.Time  // to then; what this process records later is added as it is recorded
 	needed time.Time  // when past was last asked for
+	users  int        // packs and bundles that are read again, and of which not all is given out yet
 }
 
 const (
@@ -210,11 +211,25 @@ func (m *memory) learn(s *Settled, since Moment, now time.Time, covered bool) {
 	m.upTo, m.needed = now, now
 }
 
+// use keeps what is known of the past until the function that it gives is called: to give out all of a pack may take long, while nothing can
+// be stored.
+func (m *memory) use() (done func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.users++
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.users--
+		m.needed = time.Now()
+	}
+}
+
 // tidy forgets what is not needed any more.
 func (m *memory) tidy(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.past != nil && now.Sub(m.needed) > recallKept {
+	if m.past != nil && m.users == 0 && now.Sub(m.needed) > recallKept {
 		if m.scan.TryLock() { // not while it is being read
 			m.past, m.from = nil, Moment{}
 			m.scan.Unlock()

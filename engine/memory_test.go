@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -95,3 +96,44 @@ func TestRecallAsksAgainForOthersOnly(t *testing.T) {
 		}
 	}
 }
+
+// A pack that is read again may wait for long until there is room for its deliveries, as when nothing can be stored: what was recorded of them
+// still holds then.
+func TestPastIsKnownUntilAllIsGivenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		record := Record{Received: time.Now()}
+		past := NewSettled()
+		past.Matched[PackIndex{1, 0}] = &Matched{Callback: record.ID(), Deliveries: []Job{{ID: "d"}}}
+		past.Ends["d"] = 1
+		e := New(Options{Store: pastStore{past: past}})
+		for range maxLoose {
+			e.loose <- struct{}{}
+		}
+		acked := false
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go e.takePack(ctx, &matcher{e: e}, &Pack{
+			Seq: 1, Records: []Record{record}, Again: true, Since: Moment{At: time.Now()}, Ack: func() { acked = true },
+		})
+		time.Sleep(recallKept + time.Second)
+		e.memory.tidy(time.Now())
+		<-e.loose
+		synctest.Wait()
+		if !acked {
+			t.Error("a delivery that has ended holds its pack")
+		}
+		time.Sleep(recallKept + time.Second)
+		if e.memory.tidy(time.Now()); e.memory.past != nil {
+			t.Error("the past is never forgotten")
+		}
+	})
+}
+
+// pastStore is a store of which nothing is asked but what it knows of the past.
+type pastStore struct {
+	Store
+	past *Settled
+}
+
+func (s pastStore) Settled(context.Context, Moment) (*Settled, error) { return s.past, nil }
+func (s pastStore) Status() StoreStatus                               { return StoreStatus{Kind: "embedded"} }

@@ -93,8 +93,11 @@ func (e *Engine) pace(ctx context.Context, made int) bool {
 // takePack records what matched of each callback and sends its deliveries on their way. If ctx ends meanwhile the pack stays in the
 // store, and is read again at the next start. It gives how many deliveries that made.
 func (e *Engine) takePack(ctx context.Context, m *matcher, p *Pack) int {
-	if p.Again && !e.recall(ctx, p.Since) {
-		return 0
+	if p.Again {
+		defer e.memory.use()()
+		if !e.recall(ctx, p.Since) {
+			return 0
+		}
 	}
 	failpoint.Pass(failpoint.Match)
 	pack := newBatch(p.Ack, p.Held)
@@ -158,8 +161,11 @@ func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
 	if e.bundles++; e.bundles%2 == 1 {
 		slices.SortStableFunc(b.Deliveries, func(x, y Parked) int { return cmp.Compare(y.Attempt, x.Attempt) })
 	}
-	if b.Again && !e.recall(ctx, b.Since) {
-		return
+	if b.Again {
+		defer e.memory.use()()
+		if !e.recall(ctx, b.Since) {
+			return
+		}
 	}
 	bundle := newBatch(b.Ack, b.Held)
 	for i := range b.Deliveries {
