@@ -27,6 +27,15 @@ func (h *Histogram) Add(d time.Duration) {
 	h.longest = max(h.longest, d)
 }
 
+// Merge counts what o has counted too.
+func (h *Histogram) Merge(o *Histogram) {
+	for i, n := range o.counts {
+		h.counts[i] += n
+	}
+	h.total += o.total
+	h.longest = max(h.longest, o.longest)
+}
+
 // Count is how many durations were added.
 func (h *Histogram) Count() uint64 { return h.total }
 

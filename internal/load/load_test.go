@@ -17,12 +17,15 @@ func TestHistogram(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var all []time.Duration
-	for range 20_000 {
+	var halves [2]Histogram
+	for i := range 20_000 {
 		d := time.Duration(1) << random.IntN(40)
 		d += time.Duration(random.Int64N(int64(d)))
 		all = append(all, d)
-		h.Add(d)
+		halves[i%2].Add(d)
 	}
+	h.Merge(&halves[0])
+	h.Merge(&halves[1])
 	slices.Sort(all)
 	if h.Count() != 20_000 {
 		t.Errorf("%d counted", h.Count())
