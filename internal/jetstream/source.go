@@ -135,7 +135,7 @@ func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
 
 const (
 	fetched      = 32                     // messages that are asked for at once
-	fetchedBytes = maxPayload + 64<<10    // and bytes: what does not fit then never comes, so there is room for the largest one
+	fetchedBytes = maxPayload + 64<<10    // and bytes, of the embedded server: what does not fit then never comes, so there is room for the largest one
 	fetchWait    = 500 * time.Millisecond // for the last of them; the store's end waits for it
 )
 
@@ -159,7 +159,12 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 	// Not until ctx ends: what the server has sent by then must be given back.
 	asked := time.Now() // none was sent before
-	batch, err := cons.Fetch(fetched, jetstream.FetchMaxBytes(fetchedBytes), jetstream.FetchMaxWait(fetchWait))
+	opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(fetchWait)}
+	if c.s.o.URL == "" {
+		// The servers of a cluster say that a batch with such a bound is over before they send what is in it.
+		opts = append(opts, jetstream.FetchMaxBytes(fetchedBytes))
+	}
+	batch, err := cons.Fetch(fetched, opts...)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func TestHoldIsLostWithoutAMajority(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeStore(t, s)
+	readBacklog(t, c)
 	leader := readersLeader(t, c)
 	var others []string
 	for _, s := range c.Servers {
@@ -62,6 +64,33 @@ func TestHoldIsLostWithoutAMajority(t *testing.T) {
 	}
 	if held.Held() {
 		t.Error("the first node still takes the pack for its own")
+	}
+}
+
+// readBacklog has a node read more packs than it asks for at once: none is lost on its way, and comes again.
+func readBacklog(t *testing.T, c *natscluster.Cluster) {
+	t.Helper()
+	s, err := tryOpen(t, jetstream.Options{Dir: t.TempDir(), URL: c.URL(), Replicas: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	ctx, start := ctxFor(t, time.Minute), time.Now()
+	const packs = 80
+	for i := range packs {
+		if err := s.Accept(ctx, storetest.NewRecord(fmt.Sprint("backlog", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range packs {
+		p, err := s.NextPack(ctx)
+		if err != nil {
+			t.Fatalf("after %d packs: %v", i, err)
+		}
+		if p.Again && time.Since(start) < 10*time.Second { // what is read late is looked up whether it comes again or not
+			t.Errorf("pack %d comes again", p.Seq)
+		}
+		p.Ack()
 	}
 }
 
