@@ -177,8 +177,9 @@ func (m maker) set(n int) *RuleSet {
 	for name, l := range rs.lists {
 		scope.Lists[name] = l.List
 	}
+	shared := m.of("", "", "Mutual && ", "PairCount == 1 && ", "From_Account in few && ", `To_Account startsWith "a" && `, `To_Account == "bob" && `)
 	for len(rs.Rules) < n {
-		source := m.condition(m.pick(5))
+		source := shared + "(" + m.condition(m.pick(5)) + ")"
 		c, errs := lang.CompileCondition(source, scope)
 		if errs != nil { // a part that can only fail, types that don't fit: never loaded
 			n--
