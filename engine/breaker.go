@@ -31,6 +31,9 @@ const (
 
 func (b *breaker) open(now time.Time) bool { return now.Before(b.until) }
 
+// spares tells whether it is open, or what it lets through is but a probe.
+func (b *breaker) spares() bool { return !b.until.IsZero() }
+
 // limit is how many attempts the breaker lets run at once.
 func (b *breaker) limit(now time.Time) int {
 	switch {

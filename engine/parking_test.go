@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,19 +16,25 @@ import (
 // syncing is a store whose writes take as long as a disk's, and that counts them.
 type syncing struct {
 	*storetest.Memory
-	parks, appends atomic.Int64
+	parks, parked, appends, putOff atomic.Int64 // writes, and what was written: deliveries that are parked, records of some that were put off
 }
 
 const syncTakes = 2 * time.Millisecond
 
 func (s *syncing) Park(ctx context.Context, ps []engine.Parked) error {
 	s.parks.Add(1)
+	s.parked.Add(int64(len(ps)))
 	time.Sleep(syncTakes)
 	return s.Memory.Park(ctx, ps)
 }
 
 func (s *syncing) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (uint64, error) {
 	s.appends.Add(1)
+	for _, ev := range events {
+		if ev.Ended != nil && ev.Ended.Outcome == engine.OutcomeParked {
+			s.putOff.Add(1)
+		}
+	}
 	time.Sleep(syncTakes)
 	return s.Memory.Append(ctx, events, totals)
 }
@@ -59,13 +64,45 @@ func TestDeadReceiverCostsFewWrites(t *testing.T) {
 		if parks > 10*seconds || appends > 30*seconds {
 			t.Errorf("in %d s there were %d writes of what is parked and %d of outcomes, want 10 and 30 a second at most", seconds, parks, appends)
 		}
+		if n := store.putOff.Load(); n > callbacks {
+			t.Errorf("of %d deliveries it is recorded %d times that one was put off", callbacks, n)
+		}
 		well.Store(true)
-		putOff := 0
-		for _, history := range w.expect(callbacks, 0) {
-			putOff += strings.Count(outcomes(history), engine.OutcomeParked)
+		w.expect(callbacks, 0)
+	})
+}
+
+// TestSilentReceiverIsAskedSeldom has a fast receiver fall silent, so that each attempt takes its time-out: what falls due meanwhile is put off the
+// longer, the longer nothing moves, and not over and over until the attempt has failed.
+func TestSilentReceiverIsAskedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &syncing{Memory: w.mem}
+		w.store = store
+		var well atomic.Bool
+		w.receive["k"] = func(ctx context.Context, _ *actions.Delivery) (actions.Result, error) {
+			if well.Load() {
+				time.Sleep(time.Millisecond)
+				return actions.Result{}, nil
+			}
+			<-ctx.Done()
+			return actions.Result{}, ctx.Err()
 		}
-		if putOff > callbacks*3/2 {
-			t.Errorf("of %d deliveries it is recorded %d times that one was put off", callbacks, putOff)
+		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k, timeout: 5s}]}]`)
+		const callbacks = 2000
+		well.Store(true) // and fast, at first
+		for i := range callbacks {
+			if i == callbacks/10 {
+				well.Store(false)
+			}
+			w.send("", "a>b")
+			time.Sleep(time.Millisecond)
 		}
+		time.Sleep(time.Minute)
+		if n := store.parked.Load(); n > 16*callbacks {
+			t.Errorf("%d deliveries were put off %d times in a minute, want 16 times each at most", callbacks, n)
+		}
+		well.Store(true)
+		w.expect(callbacks, 0)
 	})
 }

@@ -88,7 +88,14 @@ func (r *runner) sparing() string {
 	return fmt.Sprintf("action %s is spared since it keeps failing: %s", r.name, r.status.LastError)
 }
 
-func (r *runner) busy() string { return fmt.Sprintf("action %s is busy", r.name) }
+// busy says why what is queued has waited for too long. While it waits for a probe it is spared as before, or all that waits would come back
+// every moment that a probe takes.
+func (r *runner) busy() string {
+	if r.breaker.spares() {
+		return r.sparing()
+	}
+	return fmt.Sprintf("action %s is busy", r.name)
+}
 
 // still tells that all slots are taken and nothing has moved for a while. Where it is the store that all wait for, it would take no parked
 // delivery either.
@@ -257,7 +264,7 @@ func (r *runner) parkFrom(kept int, now time.Time, why string) {
 // park sends a delivery away without an attempt, to come back when there may be room. Behind an action that keeps failing its
 // retry span can end.
 func (r *runner) park(d *delivery, now time.Time, why string) {
-	if r.breaker.open(now) && r.spanOver(d, now, r.options.Retry.For) {
+	if r.breaker.spares() && r.spanOver(d, now, r.options.Retry.For) {
 		r.bury(d, now, why+"; gave up: its retry span has ended")
 		return
 	}
@@ -268,10 +275,10 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 }
 
 // whenRoom spreads what is parked over a part of the time the action needs for it, as far as its pace is known. While the action is spared it
-// stays away for half as long as the failures have lasted: so it is read and parked again only a few times, however long that is, and
+// stays away for half as long as the failures have lasted, and while it stands still for half as long as it has stood: so it is read and parked again only a few times, however long that is, and
 // comes back soon after the receiver does.
 func (r *runner) whenRoom(now time.Time) time.Time {
-	took, spared := r.took/eager, r.breaker.open(now)
+	took, spared := r.took/eager, r.breaker.spares()
 	if took == 0 && !spared && !r.moved.IsZero() {
 		took = max(now.Sub(r.moved), 0)
 	}
@@ -280,6 +287,9 @@ func (r *runner) whenRoom(now time.Time) time.Time {
 		step = max(step, time.Duration(float64(time.Second)/per))
 	}
 	first := now.Add(maxStill)
+	if stood := now.Sub(r.moved) / 2; !r.moved.IsZero() && stood > maxStill {
+		first = now.Add(stood)
+	}
 	if spared {
 		first = now.Add(now.Sub(r.breaker.since) / 2)
 		if r.breaker.until.After(first) {
