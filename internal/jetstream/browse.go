@@ -213,7 +213,7 @@ func (s *Store) EventsAt(ctx context.Context, seq uint64) (*engine.EventPack, er
 	if err != nil {
 		return nil, err
 	}
-	return decodeOutcomes(m)
+	return decodeEvents(m)
 }
 
 func (s *Store) messageAt(ctx context.Context, stream string, seq uint64) (*stored, error) {

@@ -20,6 +20,7 @@ type outcome struct {
 	Ended     *storedEnded      `json:"ended,omitempty"`
 	Made      *engine.Made      `json:"made,omitempty"`
 	Totals    *engine.Totals    `json:"totals,omitempty"`
+	RulesAt   uint64            `json:"rules_at,omitempty"` // with totals: the pack that has the counts of the rules
 }
 
 // storedEnded is an Ended as it is stored. What was sent and received stands there as text where it is one: that is shorter than base64,

@@ -148,7 +148,7 @@ func (s *Store) wantPurge() {
 }
 
 // purge takes away what is older than is kept, or more than there is room for. What is not handled stays, and so does the last
-// message of this node's chains: in it is how many there were.
+// message of this node's chains: in it is how many there were. So does where that finds the counts of rules.
 func (s *Store) purge(ctx context.Context) error {
 	errs := []error{s.purgeOutcomes(ctx)}
 	for _, p := range s.parts {
@@ -191,6 +191,9 @@ func (s *Store) purgeOutcomes(ctx context.Context) error {
 	lasts := make(map[string]uint64)
 	if err := ss.lastOfEach(ctx, outcomesStream, outcomesSubject+"*", func(m *stored) error {
 		lasts[m.subject] = m.seq
+		if p, err := decodeOutcomes(m); err == nil && p.rulesAt > 0 {
+			lasts[m.subject] = p.rulesAt
+		}
 		return nil
 	}); err != nil {
 		return err

@@ -24,9 +24,10 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	}
 	s.outcomesMu.Lock()
 	defer s.outcomesMu.Unlock()
-	after := s.totals
+	after, last := s.totals, outcome{}
 	if totals != nil {
-		if after, err = encodeJSON(outcome{Totals: totals}); err != nil {
+		last = s.rules.outcomeOf(totals)
+		if after, err = encodeJSON(last); err != nil {
 			return 0, err
 		}
 	}
@@ -50,8 +51,12 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 		return 0, err
 	}
 	s.totals = after
+	at := s.outcomesChain.position().Seq // nothing else writes to it
+	if totals != nil {
+		s.rules.stored(&last, at)
+	}
 	if whole {
-		seq = s.outcomesChain.position().Seq // nothing else writes to it
+		seq = at
 	}
 	return seq, nil
 }
@@ -95,19 +100,34 @@ func (s *Store) untilStopped(ctx context.Context) (context.Context, context.Canc
 	return ctx, func(err error) { stop(); cancel(err) }
 }
 
+// outcomes is one message. The counts of the rules may be in another: withRules has them.
+type outcomes struct {
+	engine.EventPack
+	rulesAt uint64
+}
+
+// decodeEvents reads one message for who needs no counts of rules.
+func decodeEvents(m *stored) (*engine.EventPack, error) {
+	p, err := decodeOutcomes(m)
+	if err != nil {
+		return nil, err
+	}
+	return &p.EventPack, nil
+}
+
 // decodeOutcomes reads one message.
-func decodeOutcomes(m *stored) (*engine.EventPack, error) {
+func decodeOutcomes(m *stored) (*outcomes, error) {
 	_, records, err := decodeJSON[outcome](kindEvents, m.data)
 	if err != nil {
 		return nil, &badMessage{fmt.Errorf("message %d: %w", m.seq, err)}
 	}
-	p := &engine.EventPack{Seq: m.seq, Node: strings.TrimPrefix(m.subject, outcomesSubject), Stored: m.at}
+	p := &outcomes{EventPack: engine.EventPack{Seq: m.seq, Node: strings.TrimPrefix(m.subject, outcomesSubject), Stored: m.at}}
 	if len(records) > 1 {
 		p.Events = make([]engine.Event, 0, len(records))
 	}
 	for i := range records {
 		if t := records[i].Totals; t != nil {
-			p.Totals = t
+			p.Totals, p.rulesAt = t, records[i].RulesAt
 		} else {
 			p.Events = append(p.Events, records[i].event())
 		}
@@ -122,7 +142,7 @@ func (s *Store) recallTotals(ctx context.Context, ss *session) error {
 		if err != nil || p.Totals == nil {
 			return err
 		}
-		s.totals, err = json.Marshal(outcome{Totals: p.Totals})
+		s.totals, err = json.Marshal(outcome{Totals: p.Totals, RulesAt: p.rulesAt})
 		return err
 	})
 }
@@ -133,14 +153,16 @@ func (s *Store) Totals(ctx context.Context) (own, others *engine.Totals, err err
 		return nil, nil, err
 	}
 	own, others = &engine.Totals{}, &engine.Totals{}
-	err = s.session().lastOfEach(ctx, outcomesStream, outcomesSubject+"*", func(m *stored) error {
+	ss := s.session()
+	err = ss.lastOfEach(ctx, outcomesStream, outcomesSubject+"*", func(m *stored) error {
 		p, err := decodeOutcomes(m)
 		switch {
 		case err != nil:
 			return err
 		case p.Totals == nil:
 		case p.Node == s.o.Node:
-			own = p.Totals
+			own, err = ss.withRules(ctx, m, p)
+			return err
 		default:
 			addTotals(others, p.Totals)
 		}
@@ -181,7 +203,7 @@ func addTotals(sum, t *engine.Totals) {
 func (s *Store) Events(ctx context.Context, from uint64) iter.Seq2[*engine.EventPack, error] {
 	return scanAll(ctx, s, func(ss *session, f func(*stored) error) error {
 		return ss.scan(ctx, ss.outcomes, scanFrom{seq: from}, f)
-	}, decodeOutcomes)
+	}, decodeEvents)
 }
 
 // scanAll gives what a scan gives, decoded. What can't be decoded is an error in its place, and the ones after it follow.

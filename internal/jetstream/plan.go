@@ -142,10 +142,14 @@ func (p *plan) readOutcomes() error {
 			return nil
 		}
 		if before > 0 && m.seq > before+1 && pack.Totals != nil {
-			p.skip(pack)
+			p.skip(&pack.EventPack)
 		}
 		before = m.seq
 		if pack.Totals != nil {
+			if pack.rulesAt > 0 {
+				pack.Totals.Rules = p.totals.Rules
+				addHits(pack.Totals.Rules, pack.Events)
+			}
 			p.totals = pack.Totals
 		}
 		for i := range pack.Events {

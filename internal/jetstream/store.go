@@ -27,6 +27,7 @@ type Store struct {
 	parts         []*partition // those that take callbacks first
 	outcomesChain *chain
 	totals        []byte // JSON of the last totals; under outcomesMu, as are
+	rules         ruleCounts
 	outcomesBuf   []byte // the memory of the packs of outcomes before
 	squeezedBuf   []byte // and of what was sent
 	unheard       []byte // and a pack that gave an error, and that may be stored all the same
