@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -104,5 +105,37 @@ func TestSilentReceiverIsAskedSeldom(t *testing.T) {
 		}
 		well.Store(true)
 		w.expect(callbacks, 0)
+	})
+}
+
+// TestManyPendingComeBackInTurn has very many deliveries wait for a dead receiver: what falls due is put off again at a bounded pace, which
+// leaves the processor and the disk to the others.
+func TestManyPendingComeBackInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &syncing{Memory: w.mem}
+		w.store = store
+		var well atomic.Bool
+		w.receive["k"] = func(context.Context, *actions.Delivery) (actions.Result, error) {
+			if well.Load() {
+				return actions.Result{}, nil
+			}
+			return actions.Result{}, errors.New("no answer")
+		}
+		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k}]}]`)
+		const callbacks, pairs, seconds, most = 100, 200, 15, 2600 // a second
+		var packet []string
+		for i := range pairs {
+			packet = append(packet, fmt.Sprintf("a>b%d", i))
+		}
+		for range callbacks {
+			w.send("", packet...)
+		}
+		time.Sleep(seconds * time.Second)
+		if n := store.parked.Load(); n > callbacks*pairs+seconds*most {
+			t.Errorf("%d deliveries were put off %d times in %d s, want once each and %d a second at most", callbacks*pairs, n, seconds, most)
+		}
+		well.Store(true)
+		w.expect(callbacks*pairs, 0)
 	})
 }

@@ -18,6 +18,7 @@ const (
 	maxStand   = 500 * time.Millisecond // how long the first of a queue may have waited before others are turned away
 	maxStill   = 250 * time.Millisecond // how long nothing may have moved, likewise
 	maxAhead   = 5 * time.Minute        // how far ahead a delivery without room is parked
+	sparedStep = 400 * time.Microsecond // between two that come back while their action is spared
 	eager      = 4                      // how much faster than the action's pace what is parked comes back: it may have been slow for a while only
 	unsure     = 5 * time.Millisecond   // how much of what has succeeded may be unrecorded: see runner.atRisk
 	goneSpan   = 72 * time.Hour         // the retry span of a delivery whose action is gone, where none is known
@@ -275,8 +276,9 @@ func (r *runner) park(d *delivery, now time.Time, why string) {
 }
 
 // whenRoom spreads what is parked over a part of the time the action needs for it, as far as its pace is known. While the action is spared it
-// stays away for half as long as the failures have lasted, and while it stands still for half as long as it has stood: so it is read and parked again only a few times, however long that is, and
-// comes back soon after the receiver does.
+// stays away for half as long as the failures have lasted, and while it stands still for half as long as it has stood: so it is read and
+// parked again only a few times, however long that is, and comes back soon after the receiver does. Very many come back one after the other,
+// or what the others do would wait for that.
 func (r *runner) whenRoom(now time.Time) time.Time {
 	took, spared := r.took/eager, r.breaker.spares()
 	if took == 0 && !spared && !r.moved.IsZero() {
@@ -295,6 +297,7 @@ func (r *runner) whenRoom(now time.Time) time.Time {
 		if r.breaker.until.After(first) {
 			first = r.breaker.until
 		}
+		step = max(step, sparedStep)
 	}
 	r.room = r.room.Add(step)
 	if r.room.Before(first) {
