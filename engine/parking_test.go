@@ -40,22 +40,30 @@ func (s *syncing) Append(ctx context.Context, events []engine.Event, totals *eng
 	return s.Memory.Append(ctx, events, totals)
 }
 
+// newSyncingWorld is a world with such a store and a rule that all match, for an action that fails as dead does until well is set.
+func newSyncingWorld(t *testing.T, dead func(context.Context) error) (w *world, store *syncing, well *atomic.Bool) {
+	w, well = newWorld(t), &atomic.Bool{}
+	store = &syncing{Memory: w.mem}
+	w.store = store
+	w.receive["k"] = func(ctx context.Context, _ *actions.Delivery) (actions.Result, error) {
+		if well.Load() {
+			time.Sleep(time.Millisecond)
+			return actions.Result{}, nil
+		}
+		return actions.Result{}, dead(ctx)
+	}
+	w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k, timeout: 5s}]}]`)
+	return w, store, well
+}
+
 // TestDeadReceiverCostsFewWrites sends 500 callbacks a second to an action that is spared: what is put off is gathered however often there
 // is something new while a write is under way, and is recorded once for a reason, though the action's error is another each time.
 func TestDeadReceiverCostsFewWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		store := &syncing{Memory: w.mem}
-		w.store = store
 		var attempts atomic.Int64
-		var well atomic.Bool
-		w.receive["k"] = func(context.Context, *actions.Delivery) (actions.Result, error) {
-			if well.Load() {
-				return actions.Result{}, nil
-			}
-			return actions.Result{}, fmt.Errorf("no answer: port %d", attempts.Add(1))
-		}
-		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k}]}]`)
+		w, store, well := newSyncingWorld(t, func(context.Context) error {
+			return fmt.Errorf("no answer: port %d", attempts.Add(1))
+		})
 		const callbacks, seconds = 5000, 10
 		for range callbacks {
 			w.send("", "a>b")
@@ -77,19 +85,10 @@ func TestDeadReceiverCostsFewWrites(t *testing.T) {
 // longer, the longer nothing moves, and not over and over until the attempt has failed.
 func TestSilentReceiverIsAskedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		store := &syncing{Memory: w.mem}
-		w.store = store
-		var well atomic.Bool
-		w.receive["k"] = func(ctx context.Context, _ *actions.Delivery) (actions.Result, error) {
-			if well.Load() {
-				time.Sleep(time.Millisecond)
-				return actions.Result{}, nil
-			}
+		w, store, well := newSyncingWorld(t, func(ctx context.Context) error {
 			<-ctx.Done()
-			return actions.Result{}, ctx.Err()
-		}
-		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k, timeout: 5s}]}]`)
+			return ctx.Err()
+		})
 		const callbacks = 2000
 		well.Store(true) // and fast, at first
 		for i := range callbacks {
@@ -112,17 +111,7 @@ func TestSilentReceiverIsAskedSeldom(t *testing.T) {
 // leaves the processor and the disk to the others.
 func TestManyPendingComeBackInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		store := &syncing{Memory: w.mem}
-		w.store = store
-		var well atomic.Bool
-		w.receive["k"] = func(context.Context, *actions.Delivery) (actions.Result, error) {
-			if well.Load() {
-				return actions.Result{}, nil
-			}
-			return actions.Result{}, errors.New("no answer")
-		}
-		w.start(`rules: [{name: all, condition: "true", actions: [{type: fn, key: k}]}]`)
+		w, store, well := newSyncingWorld(t, func(context.Context) error { return errors.New("no answer") })
 		const callbacks, pairs, seconds, most = 100, 200, 15, 2600 // a second
 		var packet []string
 		for i := range pairs {

@@ -77,7 +77,8 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	return f, nil
 }
 
-// dsn gives the driver's name of a file, whose path may be a relative one: as file://data/… it would name a host. What is written last may be lost with the machine's power, never by halves.
+// dsn gives the driver's name of a file, whose path may be a relative one: as file://data/… it would name a host. What is written last may be
+// lost with the machine's power, never by halves.
 func dsn(path string) string {
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
 	return u.String() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"

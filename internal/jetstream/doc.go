@@ -35,8 +35,10 @@
 //	33      4      length of the query
 //	37             the query, then the body to the end
 //
-// The others are the JSON of the structs of package engine: Event (and, last in its pack, {"totals": Totals}), Parked,
-// DeadLetter, Quarantined; what was sent and received stands in an Event as sent_text and received_text where it is text. To fields of these, later releases may add; what is there keeps its name and meaning.
+// The others are the JSON of the structs of package engine: Event (and, last in its pack, {"totals": Totals}, where rules_at is the number of
+// the pack before it that has the counts of the rules, to which the matches since are to be added), Parked, DeadLetter, Quarantined; what was
+// sent and received stands in an Event as sent_text and received_text where it is text. To fields of these, later releases may add; what is
+// there keeps its name and meaning.
 //
 // # What survives
 //

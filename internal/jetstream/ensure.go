@@ -32,8 +32,9 @@ func streamIs(have, want jetstream.StreamConfig) bool {
 	bound := func(n int64) int64 { return cmp.Or(n, -1) }
 	return slices.Equal(have.Subjects, want.Subjects) && have.Retention == want.Retention && have.Discard == want.Discard &&
 		have.Storage == want.Storage && have.Replicas == max(want.Replicas, 1) && have.AllowDirect == want.AllowDirect &&
-		have.AllowMsgSchedules == want.AllowMsgSchedules && (want.Duplicates == 0 || have.Duplicates == want.Duplicates) && bound(have.MaxBytes) == bound(want.MaxBytes) &&
-		bound(have.MaxMsgs) == bound(want.MaxMsgs) && bound(have.MaxMsgsPerSubject) == bound(want.MaxMsgsPerSubject)
+		have.AllowMsgSchedules == want.AllowMsgSchedules && (want.Duplicates == 0 || have.Duplicates == want.Duplicates) &&
+		bound(have.MaxBytes) == bound(want.MaxBytes) && bound(have.MaxMsgs) == bound(want.MaxMsgs) &&
+		bound(have.MaxMsgsPerSubject) == bound(want.MaxMsgsPerSubject)
 }
 
 // ensureConsumer is ensureStream for a durable consumer.

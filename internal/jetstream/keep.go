@@ -38,7 +38,8 @@ func (s *Store) stayAlive() {
 	}
 }
 
-// keep does what is to be done all the time: it watches the disk and the streams, writes the mark, purges what is older than is kept, and gives an embedded server that can't write any more a new life.
+// keep does what is to be done all the time: it watches the disk and the streams, writes the mark, purges what is older than is kept, and
+// gives an embedded server that can't write any more a new life.
 func (s *Store) keep() {
 	every := lookEvery
 	if s.o.URL != "" {

@@ -309,7 +309,9 @@ func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 }
 
 // ranges are what the numbers that have a known one lie within. A rule sees pairs, so that there is one.
-var ranges = map[uint8][2]int64{pairCount: {1, 1<<63 - 1}, pairIndex: {0, 1<<63 - 1}, hour: {0, 23}, minute: {0, 59}, weekday: {0, 6}, day: {1, 31}, month: {1, 12}}
+var ranges = map[uint8][2]int64{
+	pairCount: {1, 1<<63 - 1}, pairIndex: {0, 1<<63 - 1}, hour: {0, 23}, minute: {0, 59}, weekday: {0, 6}, day: {1, 31}, month: {1, 12},
+}
 
 // limit compares a number with k. What its range decides is constant.
 func limit(field uint8, op string, k int64) pairindex.Formula {

@@ -47,8 +47,8 @@ func (s *Scratch) begin(parts int) {
 	}
 }
 
-// Look searches for the event's texts, or for as many of the first of them as Needs says. It gives false where no rule matches nor is for the caller to decide. Otherwise that is for
-// Decide, unless what was found says it all.
+// Look searches for the event's texts, or for as many of the first of them as Needs says. It gives false where no rule matches nor is for the
+// caller to decide. Otherwise that is for Decide, unless what was found says it all.
 func (x *Index) Look(f *Found, texts []string) bool {
 	x.search(f, texts)
 	f.more = x.more
