@@ -99,12 +99,21 @@ func (l *letter) add(m *gomail.Msg, d *actions.Delivery, header gomail.AddrHeade
 	return nil
 }
 
+// maxName is how long the name beside an address may be, in bytes: it may be one word, which no folding breaks, its quotes take twice as
+// much, and a line has at most 998 (RFC 5322, section 2.1.1).
+const maxName = 256
+
 // use notes whether the address is ASCII, and gives it as a header shows it: runs of spaces in its name become one, since a
-// header may be folded at a space, and a folded line of nothing but spaces would be taken for the header's end.
+// header may be folded at a space, and a folded line of nothing but spaces would be taken for the header's end. Of a name that is too long
+// for a line the beginning is shown.
 func (l *letter) use(header string, a *mail.Address) *mail.Address {
 	l.utf8 = l.utf8 || !isASCII(a.Address)
 	l.show(header, strings.TrimSpace(a.Name+" <"+a.Address+">"))
-	return &mail.Address{Name: strings.Join(strings.Fields(a.Name), " "), Address: a.Address}
+	name := strings.Join(strings.Fields(a.Name), " ")
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "") + "…"
+	}
+	return &mail.Address{Name: name, Address: a.Address}
 }
 
 // setHeaders sets the headers that are no addresses. The date is the callback's, so that every attempt sends the same mail.
