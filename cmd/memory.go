@@ -14,12 +14,14 @@ import (
 // How much the heap may grow between two collections. It is made of what a collection costs, which is to look at all that may hold
 // pointers: four times that, so that callbacks at full speed don't spend a core on it, and at least 64 MiB. Most of what is kept under load
 // are buffers of the store, megabytes apiece, at which a collection needs not look; a percentage of all that is kept would let those
-// quintuple. Where that would take the heap beyond 128 MiB, which with all else makes 256 MB, it is given half of it, or what there is.
+// quintuple. Where that would take the heap beyond 128 MiB, which with all else makes 256 MB, it is given half of it, less up to 32 MiB, or what
+// there is.
 const (
 	leastRoom   = 64 << 20 // bytes
 	roomPerScan = 4
 	wantedHeap  = 128 << 20
 	tightRoom   = 16 << 20
+	mostSpared  = 32 << 20  // of half of what a collection's cost would allow
 	wantedTotal = 160 << 20 // of all that the runtime takes, so that it gives back early what it does not need
 )
 
@@ -76,7 +78,8 @@ func collectorPercent(live, scanned uint64) int {
 	const smallest = 4 << 20 // what the collector takes a heap to keep that is smaller, or has not been collected yet
 	room := max(leastRoom, roomPerScan*scanned)
 	left := wantedHeap - min(live, wantedHeap)
-	room = min(room, max(left, roomPerScan/2*scanned, tightRoom))
+	tight := roomPerScan/2*scanned - min(scanned, mostSpared)
+	room = min(room, max(left, tight, tightRoom))
 	return int(max(10*room/max(live, smallest), 1)) * 10
 }
 

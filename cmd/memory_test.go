@@ -20,7 +20,7 @@ func TestCollectorPercent(t *testing.T) {
 		{"at the start", 4, 2, 1600},
 		{"buffers of the store", 90, 8, 40},
 		{"more of them", 160, 8, 10},
-		{"many rules", 100, 60, 120},
+		{"many rules", 100, 60, 80},
 		{"nothing kept yet", 0, 0, 1600},
 		{"far more than is wanted", 100_000, 1, 10},
 	}

@@ -137,3 +137,36 @@ type pastStore struct {
 
 func (s pastStore) Settled(context.Context, Moment) (*Settled, error) { return s.past, nil }
 func (s pastStore) Status() StoreStatus                               { return StoreStatus{Kind: "embedded"} }
+
+// A dead letter is replayed twice, and the second order is stored after the first one was obeyed. After a crash it is read again, and that
+// the letter is gone says nothing; what was recorded since the letter was read does, though it is older than the order.
+func TestSecondOrderIsNotObeyedAfterACrash(t *testing.T) {
+	read := time.Now()
+	stored := read.Add(time.Minute)
+	past := NewSettled()
+	past.Ends["d"] = 2
+	e := New(Options{Store: pastSince{at: read, past: past}})
+	acked := false
+	e.takeBundle(context.Background(), &Bundle{
+		Again: true, Since: Moment{At: stored, Exact: true}, Ack: func() { acked = true },
+		Deliveries: []Parked{{Job: Job{ID: "d"}, Order: OrderReplay, Parks: 1 << lifeBits, Due: read}},
+	})
+	if !acked || e.obeying.waiting() > 0 {
+		t.Error("the order is obeyed again")
+	}
+}
+
+// pastSince is a pastStore that recorded what it knows right after the time.
+type pastSince struct {
+	Store
+	at   time.Time
+	past *Settled
+}
+
+func (s pastSince) Settled(_ context.Context, since Moment) (*Settled, error) {
+	if since.At.After(s.at) {
+		return NewSettled(), nil
+	}
+	return s.past, nil
+}
+func (s pastSince) Status() StoreStatus { return StoreStatus{Kind: "embedded"} }

@@ -163,7 +163,7 @@ func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
 	}
 	if b.Again {
 		defer e.memory.use()()
-		if !e.recall(ctx, b.Since) {
+		if !e.recall(ctx, b.Since) || !e.recallOrders(ctx, b.Deliveries) {
 			return
 		}
 	}
@@ -174,6 +174,18 @@ func (e *Engine) takeBundle(ctx context.Context, b *Bundle) {
 		}
 	}
 	bundle.settle()
+}
+
+// recallOrders makes sure that the past is known from when the dead letters were read that copies have orders for: another copy with the same
+// order may have been obeyed since, before this one was stored. It tells whether ctx is still alive.
+func (e *Engine) recallOrders(ctx context.Context, ps []Parked) bool {
+	var from time.Time
+	for i := range ps {
+		if p := &ps[i]; p.Order != "" && (from.IsZero() || p.Due.Before(from)) {
+			from = p.Due // as orderFor set it
+		}
+	}
+	return from.IsZero() || e.recall(ctx, Moment{At: from})
 }
 
 // dispatch gives a delivery to its runner, unless another copy of it has taken its place. It waits where too many are loose, and
