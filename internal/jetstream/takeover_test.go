@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/engine/storetest"
 	"github.com/aftermath-rules/aftermath/internal/e2e/natscluster"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
@@ -32,25 +33,14 @@ func TestHoldIsLostWithoutAMajority(t *testing.T) {
 	}
 	closeStore(t, s)
 	readBacklog(t, c)
-	leader := readersLeader(t, c)
+	leader, held := holdAtLeader(t, c)
 	var others []string
 	for _, s := range c.Servers {
 		if s != leader {
 			others = append(others, s.URL())
 		}
 	}
-	first := open(t, jetstream.Options{Dir: t.TempDir(), URL: leader.URL(), Replicas: 3})
-	if err := first.Accept(ctx, storetest.NewRecord("a")); err != nil {
-		t.Fatal(err)
-	}
-	held, err := first.NextPack(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	second := open(t, jetstream.Options{Dir: t.TempDir(), URL: strings.Join(others, ","), Replicas: 3})
-	if readersLeader(t, c) != leader {
-		t.Skip("another server leads the reader by now")
-	}
 	leader.Cut()
 	defer c.Heal()
 	cut := time.Now()
@@ -65,6 +55,34 @@ func TestHoldIsLostWithoutAMajority(t *testing.T) {
 	if held.Held() {
 		t.Error("the first node still takes the pack for its own")
 	}
+}
+
+// holdAtLeader has a node hold a pack, which knows of no other server than the one that leads the readers.
+func holdAtLeader(t *testing.T, c *natscluster.Cluster) (*natscluster.Server, *engine.Pack) {
+	t.Helper()
+	ctx := ctxFor(t, time.Minute)
+	for range 5 {
+		leader := readersLeader(t, c)
+		s, err := tryOpen(t, jetstream.Options{Dir: t.TempDir(), URL: leader.URL(), Replicas: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Accept(ctx, storetest.NewRecord("a")); err != nil {
+			t.Fatal(err)
+		}
+		held, err := s.NextPack(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if readersLeader(t, c) == leader {
+			t.Cleanup(func() { closeStore(t, s) })
+			return leader, held
+		}
+		held.Ack() // another leads by now
+		closeStore(t, s)
+	}
+	t.Fatal("no server leads the readers for long enough")
+	return nil, nil
 }
 
 // readBacklog has a node read more packs than it asks for at once: none is lost on its way, and comes again.
