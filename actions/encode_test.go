@@ -448,6 +448,7 @@ func FuzzHTML(f *testing.F) {
 		f.Add(`<title>`, `</title>`, accounts()[name])
 		f.Add(`<script>a</script><p>`, ``, accounts()[name])
 	}
+	f.Add(" ", "</<", " ")
 	f.Fuzz(func(t *testing.T, before, after, account string) {
 		if account == "" || strings.Contains(before+after, "{{") || strings.ContainsAny(before+after, "\x00\r") {
 			return
@@ -459,6 +460,12 @@ func FuzzHTML(f *testing.F) {
 		}
 		got, _ := outline(t, before+htmlEscaper.Replace(account)+after)
 		want, _ := outline(t, before+"x"+after)
+		if strings.Trim(account, " \t\n\f\r") == "" {
+			// White space alone doesn't open the body, or leave it: there the page may be as without an account.
+			if bare, _ := outline(t, before+after); slices.Equal(bare, got) {
+				return
+			}
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q + %q + %q: another structure:\n%s", before, account, after, diff)
 		}
