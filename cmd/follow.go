@@ -89,6 +89,9 @@ func (f *follower) apply(ctx context.Context) {
 func (f *follower) applyLive(ctx context.Context, next *config.Config) error {
 	s := f.s
 	applied := config.Applied(s.cfg, next)
+	if err := s.ports.guarded(applied.Admin.Token); err != nil {
+		return err
+	}
 	if s.ports.tls != nil {
 		if err := s.ports.tls.Reload(tlsFiles(applied)); err != nil {
 			return fmt.Errorf("callback.tls: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/callback"
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/internal/admin"
@@ -60,7 +61,20 @@ func listen(cfg *config.Config) (*ports, error) {
 			return nil, errors.Join(fmt.Errorf("admin.listen: %w", err), p.callbacks.Close())
 		}
 	}
+	if err := p.guarded(cfg.Admin.Token); err != nil {
+		p.close()
+		return nil, err
+	}
 	return p, nil
+}
+
+// guarded gives an error where others than this machine could reach the admin port and no token would keep them out. The
+// configuration was checked for that; but the socket may be the service manager's, and the address the one of before an edit.
+func (p *ports) guarded(token actions.Secret) error {
+	if at, ok := p.adminPort.Addr().(*net.TCPAddr); token.Reveal() != "" || ok && at.IP.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("admin.token is required, since the admin port listens on %s, which is not a loopback address", p.adminPort.Addr())
 }
 
 // addresses are where the program listens, which its own actions may not call.

@@ -3,12 +3,14 @@ package cmd
 import (
 	"net"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/aftermath-rules/aftermath/internal/adminclient"
 	"github.com/aftermath-rules/aftermath/internal/config"
+	"github.com/aftermath-rules/aftermath/internal/secrets"
 )
 
 // serveFlags say which serve to ask.
@@ -19,14 +21,15 @@ func (a *serveFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&a.token, "token", "", "its token (default: the environment variable AFTERMATH_ADMIN_TOKEN, or the configuration's admin.token)")
 }
 
-// client makes a client of the serve that the flags name, or else the configuration. It reads no secret but the admin token.
+// client makes a client of the serve that the flags name, or else the configuration. It reads no secret but the admin token, and not
+// that where the flags or the environment have one.
 func (a *serveFlags) client(cmd *cobra.Command, path string) (*adminclient.Client, error) {
 	url, token := a.url, a.token
 	if token == "" {
 		token = os.Getenv("AFTERMATH_ADMIN_TOKEN")
 	}
 	if url == "" || token == "" && a.url == "" {
-		cfg, err := config.Load(path, config.SecretsOf("admin"))
+		cfg, err := adminConfig(path, token == "")
 		if err != nil {
 			return nil, problemsError(cmd.ErrOrStderr(), err)
 		}
@@ -44,6 +47,17 @@ func (a *serveFlags) client(cmd *cobra.Command, path string) (*adminclient.Clien
 		return nil, usageErrorf("--admin: %w", err)
 	}
 	return client, nil
+}
+
+// adminConfig reads a configuration with the secrets that the admin port's address is made of and, where it is needed, its token.
+func adminConfig(path string, needsToken bool) (*config.Config, error) {
+	if !needsToken {
+		cfg, err := config.Load(path, config.IgnoreSecrets())
+		if err != nil || !strings.Contains(cfg.Admin.Listen, secrets.Placeholder) {
+			return cfg, err
+		}
+	}
+	return config.Load(path, config.SecretsOf("admin"))
 }
 
 // adminAddress is how this machine reaches the admin port that a configuration says.

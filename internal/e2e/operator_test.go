@@ -4,8 +4,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -71,5 +73,67 @@ func TestWaitForACluster(t *testing.T) {
 	s.Stop()
 	if strings.Contains(s.Log(), "canary-password") {
 		t.Errorf("the password is shown: %s", s.Log())
+	}
+}
+
+// Once others than this machine can reach the admin port, there is a token: an edit cannot take it away before the port is another, and
+// a socket of the service manager needs one too.
+func TestAdminPortIsOpenToNobodyElse(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "aftermath.yaml", "callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 0.0.0.0:0, token: the-admin-token}\n")
+	write(t, dir, "rules/a.yaml", "rules: []\n")
+	s := start(t, dir)
+	must(t, os.WriteFile(file, []byte(config("")), 0o600)) // on a loopback address, without a token
+	s.Signal(syscall.SIGHUP)
+	eventually(t, "a word of what keeps the token", func() bool {
+		return strings.Contains(s.Log(), "admin.token is required, since the admin port listens on")
+	})
+	if code, _ := s.Request(http.MethodGet, "/api/v1/status"); code != 401 {
+		t.Errorf("without a token: %d", code)
+	}
+	s.Token = "the-admin-token"
+	if code, _ := s.Request(http.MethodGet, "/api/v1/status"); code != 200 {
+		t.Errorf("with the token: %d", code)
+	}
+	s.Stop()
+
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	must(t, err)
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	must(t, err)
+	defer socket.Close()
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, built.Path)
+	cmd.Dir, cmd.ExtraFiles = dir, []*os.File{socket}
+	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=admin")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "admin.token is required, since the admin port listens on") {
+		t.Errorf("with a socket that others reach: %v\n%s", err, out)
+	}
+}
+
+// Who gives a token needs none of the secrets of the configuration that names the port.
+func TestTokenInPlaceOfTheConfigurations(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "aftermath.yaml", config("data: data\n"))
+	write(t, dir, "rules/a.yaml", "rules: []\n")
+	s := start(t, dir)
+	listen := strings.TrimPrefix(s.Admin, "http://")
+	write(t, dir, "other.yaml", "callback: {apps: [{sdkappid: 1400000000}]}\nadmin: {listen: '"+listen+"', token: '${env:NOT_SET_HERE}'}\n")
+	write(t, dir, "third.yaml", "callback: {apps: [{sdkappid: 1400000000}]}\nadmin: {listen: '${env:ADMIN_LISTEN}', token: a-token}\n")
+	for _, c := range []struct {
+		env  []string
+		args string
+		code int
+	}{
+		{nil, "-c other.yaml --token any", 0},
+		{[]string{"AFTERMATH_ADMIN_TOKEN=any"}, "-c other.yaml", 0},
+		{nil, "-c other.yaml", 1},
+		{[]string{"ADMIN_LISTEN=" + listen}, "-c third.yaml --token any", 0},
+		{nil, "-c third.yaml --token any", 1},
+	} {
+		code, out, errs := aftermath(t, dir, c.env, append([]string{"deliveries", "list", "--json"}, strings.Fields(c.args)...)...)
+		if code != c.code || code == 1 && !strings.Contains(errs, "is not set") {
+			t.Errorf("%s %s: exit %d, %s%s", c.env, c.args, code, out, errs)
+		}
 	}
 }
