@@ -162,7 +162,7 @@ func (a *api) change(w http.ResponseWriter, r *http.Request, do func(context.Con
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		if d, _, err := a.find(ctx, id); err == nil {
-			Error(w, http.StatusConflict, fmt.Sprintf("delivery %s is %s: only a dead letter can be replayed or discarded", id, d.Status))
+			Error(w, http.StatusConflict, noDeadLetter(id, d.Status))
 			return
 		}
 		Error(w, http.StatusNotFound, noDelivery(id))
@@ -175,6 +175,15 @@ func (a *api) change(w http.ResponseWriter, r *http.Request, do func(context.Con
 			Status string `json:"status"`
 		}{id, becomes})
 	}
+}
+
+// noDeadLetter says why the store has none of a delivery that the history knows. Where that takes it for dead it is behind, or has
+// outlived the store.
+func noDeadLetter(id, status string) string {
+	if status == history.Dead {
+		return fmt.Sprintf("the store has no dead letter of delivery %s: it was replayed or discarded just now, or the store has lost it", id)
+	}
+	return fmt.Sprintf("delivery %s is %s: only a dead letter can be replayed or discarded", id, status)
 }
 
 // filter says which dead letters a bulk request is about. Zero fields let all through.

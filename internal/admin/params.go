@@ -145,5 +145,8 @@ func jsonProblem(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s is of the wrong type: it is a JSON %s", cmp.Or(wrong.Field, "the value"), wrong.Value)
 	}
+	if long, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fmt.Errorf("it is longer than %d bytes", long.Limit)
+	}
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -25,13 +25,15 @@ func TestBodiesThatCannotBeRead(t *testing.T) {
 		`{"ids":"x"}`:     "the request's body: ids is of the wrong type: it is a JSON string",
 		`{"dry_rum":1}`:   `the request's body: unknown field "dry_rum"`,
 		`{"ids":["a"]} 1`: "the request's body: something follows the JSON",
+
+		`{"ids":["` + strings.Repeat("a", maxRequest) + `"]}`: "the request's body: it is longer than 65536 bytes",
 	} {
 		var v struct {
 			IDs []string `json:"ids"`
 		}
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		if err := readJSON(httptest.NewRecorder(), r, &v); err == nil || err.Error() != want {
-			t.Errorf("%s: %v, want %s", body, err, want)
+			t.Errorf("%.40s: %v, want %s", body, err, want)
 		}
 	}
 }

@@ -237,6 +237,26 @@ func TestDeliveriesRefusals(t *testing.T) {
 	}
 }
 
+// The history outlives the store: of a dead letter that only it knows it is said that there is none to replay.
+func TestDeadLetterThatTheStoreHasLost(t *testing.T) {
+	receiver := newLedger(t, 410)
+	dir := t.TempDir()
+	write(t, dir, "aftermath.yaml", config(""))
+	write(t, dir, "rules/all.yaml", hookRules(receiver.URL))
+	s := start(t, dir)
+	s.Deliver("alice", "bob")
+	eventually(t, "the history to show it", func() bool { return len(s.Deliveries("status=dead")) == 1 })
+	s.Stop()
+	must(t, os.RemoveAll(filepath.Join(dir, "data", "jetstream")))
+	s = start(t, dir)
+	id, _ := s.Deliveries("status=dead")[0]["id"].(string)
+	for _, r := range [][2]string{{"POST", "/replay"}, {"DELETE", ""}} {
+		if code, answer := s.Request(r[0], "/api/v1/deliveries/"+id+r[1]); code != 409 || !bytes.Contains(answer, []byte("the store has no dead letter of delivery "+id)) {
+			t.Errorf("%s %s: %d %s", r[0], r[1], code, answer)
+		}
+	}
+}
+
 // Hostile accounts are found by themselves and by nothing else.
 func TestHostileAccountsInFilters(t *testing.T) {
 	dir := t.TempDir()
