@@ -6,6 +6,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
+	"net"
 	"net/mail"
 	"slices"
 	"strconv"
@@ -407,4 +408,38 @@ func TestAddressBeyondASCII(t *testing.T) {
 			t.Errorf("got %v, %d mails", err, len(m.taken()))
 		}
 	})
+}
+
+// A server whose greeting or whose reply never ends takes no more memory than its share, and no more time.
+func TestServerThatSaysTooMuch(t *testing.T) {
+	for name, says := range map[string]struct{ first, again string }{
+		"a line":  {"220 hello ", "x"},
+		"lines":   {"", "220-hello\r\n"},
+		"a reply": {"220 hello\r\n250 mail.example.com ", "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				if _, err := io.WriteString(conn, says.first+strings.Repeat(says.again, 4<<20)); err != nil {
+					return // the client has had enough
+				}
+				_, _ = io.Copy(io.Discard, conn) // a client that takes it all waits for more
+			}()
+			m := &mailServer{}
+			m.addr.host, m.addr.port, _ = net.SplitHostPort(l.Addr().String())
+			_, err = m.action(t, "to: [ops@example.com]\ntext: x").Run(within(t, 5*time.Second), delivery())
+			if err == nil || actions.IsPermanent(err) || !strings.Contains(err.Error(), "the server says more than 1048576 bytes") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

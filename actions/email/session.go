@@ -22,6 +22,8 @@ const (
 	sessionTime = time.Minute
 	// quitTime is how long the server may take to say goodbye.
 	quitTime = time.Second
+	// maxReplies bounds what a server says in a session, in bytes: the replies to a hundred recipients are a tenth of that.
+	maxReplies = 1 << 20
 )
 
 // session is one connection to the mail server, greeted, encrypted and logged in.
@@ -111,6 +113,7 @@ func (s *server) dial(ctx context.Context, connected func(net.Conn)) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
+	conn = &bounded{Conn: conn, left: maxReplies}
 	connected(conn)
 	if s.tls != implicit {
 		return conn, nil
@@ -120,6 +123,21 @@ func (s *server) dial(ctx context.Context, connected func(net.Conn)) (net.Conn, 
 		return nil, err
 	}
 	return secure, nil
+}
+
+// bounded bounds what is heard of a server: the SMTP library keeps a line for as long as it does not end.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("the server says more than %d bytes", maxReplies)
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // transact sends the mail to one recipient and gives the server's last reply. A refusal is a textproto.Error; any other error
