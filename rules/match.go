@@ -32,6 +32,9 @@ func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 		return rs.matchDerived(dst, cb, pair, look)
 	}
 	var texts [lang.Texts]string
+	if rs.index.Far() {
+		rs.fetch(cb, pair, look)
+	}
 	lang.FillTexts(texts[:], cb, pair, look)
 	var found pairindex.Found
 	if !rs.index.Look(&found, texts[:]) {
@@ -41,6 +44,22 @@ func (rs *RuleSet) Match(dst []Match, cb *callback.Callback, pair int) []Match {
 		return rs.append(dst, sure)
 	}
 	return rs.matchUnsure(dst, &found, cb, pair)
+}
+
+// ahead is how many pairs before its turn what a pair will be compared with is fetched.
+const ahead = 2
+
+// fetch fetches what pairs that follow in the callback will be compared with: at each of them a large index would wait for memory.
+func (rs *RuleSet) fetch(cb *callback.Callback, pair int, look uint32) {
+	first, last := pair+ahead, min(pair+ahead, len(cb.Pairs)-1)
+	if pair == 0 {
+		first = 1
+	}
+	var texts [lang.Texts]string
+	for next := first; next <= last; next++ {
+		lang.FillTexts(texts[:], cb, next, look)
+		rs.index.Fetch(texts[:])
+	}
 }
 
 // matchUnsure is decide with memory of its own, apart from Match since a defer would cost what matches nothing.

@@ -82,6 +82,27 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 }
 
+// What is fetched ahead from a large index changes no match, and ends with the callback's pairs.
+func TestMatchFetchesAhead(t *testing.T) {
+	const n = 120_000
+	rs := indexSet(t, n, exactCondition)
+	if !rs.index.Far() {
+		t.Fatal("nothing is fetched")
+	}
+	for pairs := range 8 {
+		cb := &callback.Callback{}
+		for i := range pairs {
+			cb.Pairs = append(cb.Pairs, callback.Pair{From: account(2 * i * 777), To: account(n + i)})
+		}
+		for i := range pairs {
+			got := rs.Match(nil, cb, i)
+			if len(got) != 1 || got[0].Rule != rs.Rules[2*i*777] {
+				t.Errorf("pair %d of %d: %v", i, pairs, shown(got))
+			}
+		}
+	}
+}
+
 // How a rule is found is said as it is.
 func TestFoundBy(t *testing.T) {
 	tests := []struct{ condition, want string }{

@@ -279,6 +279,9 @@ func (b *builder) set(a *Atom, value uint32) {
 	b.Index.sets[at].rules = append(b.Index.sets[at].rules, value)
 }
 
+// farSlots is how many slots of a table lie in a small cache.
+const farSlots = 1 << 16
+
 // finish lays out what was collected.
 func (b *builder) finish() {
 	b.findGrams()
@@ -290,6 +293,7 @@ func (b *builder) finish() {
 		switch k.kind {
 		case Equal:
 			b.equal = append(b.equal, l)
+			b.far = b.far || len(l.slots) > farSlots
 		case Prefix:
 			b.prefixes = append(b.prefixes, l)
 		case Suffix:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 )
 
 // Found is what a search for an event's texts came to. The zero value is ready for one search, and needs no other memory where
@@ -44,6 +45,19 @@ func (s *Scratch) begin(parts int) {
 	if s.search++; s.search == 0 {
 		clear(s.seen)
 		s.search = 1
+	}
+}
+
+// Far tells that the index is too large for the caches near a processor, so that it is worth while to Fetch.
+func (x *Index) Far() bool { return x.far }
+
+// Fetch has what Look will compare the texts with brought from memory, and does not wait for it.
+func (x *Index) Fetch(texts []string) {
+	for i := range x.equal {
+		l := &x.equal[i]
+		if h := hash(l.seed, texts[l.field]); l.has(h) != 0 {
+			prefetch(unsafe.Pointer(&l.slots[l.slot(h, l.pilots[l.group(h)])]))
+		}
 	}
 }
 

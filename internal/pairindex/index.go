@@ -31,6 +31,7 @@ type Index struct {
 	texts    uint32    // the texts that any test looks at
 	needs    uint32    // the numbers that any test looks at
 	valued   uint32    // the numbers that are in byValue
+	far      bool      // there are tables for equality that no small cache holds
 	stopping bool      // there are rules that hide what comes after them
 	more     bool      // there are rules that are not found by texts
 }

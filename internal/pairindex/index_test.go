@@ -150,6 +150,7 @@ func compareWithTwin(t *testing.T, r *rand.Rand, rules, events int) {
 				break
 			}
 		}
+		x.Fetch(ev.Texts[:])
 		if got := x.Find(nil, &ev, &s); !slices.Equal(got, want) {
 			t.Fatalf("texts %q, numbers %v:\nfound %v\nwant  %v", ev.Texts[:3], ev.Numbers[:3], got, want)
 		}
