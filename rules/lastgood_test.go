@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLastGood(t *testing.T) {
@@ -131,6 +132,25 @@ func flip(t *testing.T, path string) {
 	must(t, err)
 	data[len(data)/2] ^= 1
 	must(t, os.WriteFile(path, data, 0o600))
+}
+
+// A set that could not be kept when it began to run, since the disk was full, is kept once it can be.
+func TestLastGoodIsKeptLater(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "rules/a.yaml", rule("one"), "data", "a file where the folder should be")
+	r := watch(t, dir, setting{lastGood: filepath.Join(dir, "data", "kept"), poll: 20 * time.Millisecond})
+	if !r.State().NotKept {
+		t.Fatal("it could be kept: this test shows nothing")
+	}
+	must(t, os.Remove(filepath.Join(dir, "data")))
+	r.until("the set is kept", func() bool { return !r.State().NotKept })
+	snap, err := r.loader.loadLastGood(filepath.Join(dir, "data", "kept"))
+	must(t, err)
+	set, _, err := r.loader.build(snap, nil)
+	must(t, err)
+	if set.Hash != r.Current().Hash {
+		t.Errorf("%s runs, and %s was kept", r.Current().Hash, set.Hash)
+	}
 }
 
 // A last good set that the running one has replaced is not left behind, and lists that nothing names go.

@@ -43,6 +43,7 @@ type State struct {
 	DiskOK    bool   // what is on disk is what runs
 	Errors    Problems
 	LastGood  bool      // what runs comes from the data folder
+	NotKept   bool      // what runs could not be kept as the last good set yet
 	CheckedAt time.Time // when the disk was last looked at in full
 	NoEvents  string    // why the system does not tell of changes, so that only the poll finds them; "" where it does
 }
@@ -178,6 +179,9 @@ func (l *Live) refresh(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	if l.tried.valid && snap.digest(l.tried.inputs) == l.tried.digest {
+		if l.tried.err == nil && l.State().NotKept {
+			_ = l.keep(snap, l.Current()) // that it could not be was reported, and it is tried again until it can
+		}
 		l.setState(func(s *State) { s.CheckedAt = time.Now() })
 		return false, l.tried.err
 	}
@@ -231,15 +235,17 @@ func (l *Live) swap(set *RuleSet, of made) {
 	l.setState(func(s *State) { s.Running = set.Hash })
 }
 
+// keep keeps the set that runs, which snap makes, as the last good one.
 func (l *Live) keep(snap *snapshot, set *RuleSet) error {
 	if l.LastGood == "" {
 		return nil
 	}
 	base, err := l.loader.base()
-	if err != nil {
-		return err
+	if err == nil {
+		err = saveLastGood(l.LastGood, base, snap, set)
 	}
-	return saveLastGood(l.LastGood, base, snap, set)
+	l.setState(func(s *State) { s.NotKept = err != nil })
+	return err
 }
 
 func (l *Live) report(r Reload) {

@@ -58,7 +58,7 @@ type watcher struct {
 	now    *prints           // as everything looked last
 	loaded *prints           // as it looked before it was last read
 	rested <-chan time.Time  // when nothing has been loaded for a while; nil where that is done
-	again  bool              // a file was so young then that a later change may have left its time as it was
+	again  bool              // a file was so young then that a later change may have left its time as it was, or the set is yet to be kept
 }
 
 // point is which names in a watched folder matter.
@@ -129,10 +129,10 @@ func (w *watcher) settle(ctx context.Context) bool {
 func (w *watcher) reload(ctx context.Context) {
 	w.loaded = w.now
 	age := time.Since(w.now.newest)
-	w.again = age.Abs() < coarse
 	if changed, _ := w.live.reload(ctx); changed {
 		w.rested = time.After(rest)
 	}
+	w.again = age.Abs() < coarse || w.live.State().NotKept
 	w.look() // the new set may have other files to watch
 }
 
