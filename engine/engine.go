@@ -109,6 +109,7 @@ func New(o Options) *Engine {
 // Swap makes rs the current rule set: a callback that is being matched finishes on the old one, and every attempt from now on
 // uses the actions of the new one. Actions that no set has any more are closed after their last attempt.
 func (e *Engine) Swap(rs *rules.RuleSet) {
+	e.metrics.show(rs.Instances())
 	unused := e.instances.swap(&e.set, rs)
 	e.once.Do(func() { close(e.ready) })
 	e.closeAll(unused)

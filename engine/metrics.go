@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/callback"
 )
 
@@ -80,6 +81,22 @@ func (f *factory) watch(e *Engine) {
 		}
 		return 0
 	})
+}
+
+// show shows the series of the types that a set's actions have from the first moment, so that what is alerted on is there, and its
+// first increase is seen.
+func (m *metrics) show(instances []*actions.Instance) {
+	shown := map[string]bool{}
+	for _, a := range instances {
+		if shown[a.Type] {
+			continue
+		}
+		shown[a.Type] = true
+		for _, outcome := range []string{OutcomeDone, OutcomeRetry, OutcomeDead, OutcomeParked} {
+			m.deliveries.WithLabelValues(a.Type, outcome)
+		}
+		m.seconds.WithLabelValues(a.Type)
+	}
 }
 
 // count counts what was recorded.

@@ -210,7 +210,7 @@ rules:
 		for name, want := range map[string]float64{
 			"aftermath_callbacks_total ok": 1, "aftermath_callback_seconds": 1, "aftermath_pairs_total": 2, "aftermath_matches_total": 4,
 			"aftermath_deliveries_total done fn": 2, "aftermath_deliveries_total retry fn": 2, "aftermath_deliveries_total dead fn": 2,
-			"aftermath_delivery_seconds fn": 6, "aftermath_deliveries_pending": 0, "aftermath_dead_letters": 2, "aftermath_rules": 2,
+			"aftermath_deliveries_total parked fn": 0, "aftermath_delivery_seconds fn": 6, "aftermath_deliveries_pending": 0, "aftermath_dead_letters": 2, "aftermath_rules": 2,
 			"aftermath_rules_reload_total error": 1, "aftermath_rules_last_reload_successful": 0,
 		} {
 			if got, ok := have[name]; !ok || got != want {
