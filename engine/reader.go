@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,7 @@ func (e *Engine) matchPack(m *matcher, p *Pack) (entries []entry, jobs []Job) {
 			}
 		}
 		c := m.match(e.set.Load(), p, i)
+		e.refuseTooMuch(c)
 		if !c.empty() {
 			kept := *c
 			jobs = append(jobs, kept.Deliveries...)
@@ -152,6 +154,27 @@ func (e *Engine) matchPack(m *matcher, p *Pack) (entries []entry, jobs []Job) {
 		missed.add(i, c.Pairs)
 	}
 	return entries, jobs
+}
+
+// muchMatched is from about how many bytes on what matched of a callback may be more than the store takes as one event.
+const muchMatched = 1 << 20
+
+// refuseTooMuch makes nothing but an error of what matched of a callback where that is more than the store can record: it would stand in the way
+// of all that is to be recorded, for ever. Reprocessing makes the same deliveries one by one.
+func (e *Engine) refuseTooMuch(c *Matched) {
+	size := 0
+	for i := range c.Deliveries {
+		size += c.Deliveries[i].size()
+	}
+	for i := range c.Matches {
+		size += 64 + len(c.Matches[i].Rule)
+	}
+	if size < muchMatched || e.Store.Fits(&Event{Matched: c}) {
+		return
+	}
+	c.Error = fmt.Sprintf("%d deliveries of one callback are more than can be recorded at once: none was made; reprocess it", len(c.Deliveries))
+	e.log.Error("a callback matches too much", zap.String("callback", c.Callback), zap.Int("pairs", c.Pairs), zap.String("error", c.Error))
+	c.Matches, c.Deliveries = nil, nil
 }
 
 // takeBundle sends the deliveries of a bundle on their way, as takePack does. Of every other bundle those come first that were attempted
@@ -292,6 +315,15 @@ func newJob(cb *callback.Callback, c *Matched, pair int, rule *rules.Rule, actio
 	}
 	own(&j.From, &j.To, &j.CallbackCommand, &j.ClientIP, &j.OptPlatform, &j.RequestId)
 	return j
+}
+
+// size is about how many bytes it takes as it is stored.
+func (j *Job) size() int {
+	n := 512 + len(j.Rule) + len(j.Action) + len(j.From) + len(j.To) + len(j.ClientIP) + len(j.OptPlatform) + len(j.RequestId)
+	for name, value := range j.Labels {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 // own gives texts memory of their own, in one piece. Those of a callback lie in the pack that it was read from, and a single delivery

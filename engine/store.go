@@ -261,9 +261,11 @@ type Store interface {
 	Bury(ctx context.Context, d *DeadLetter) error
 	// DeadLetters gives the dead letters, in no order.
 	DeadLetters(ctx context.Context) iter.Seq2[*DeadLetter, error]
-	// Append stores events and this node's totals after them, atomically, on stable storage. It gives the number of their pack, as
-	// Events does; 0 where they took more than one.
+	// Append stores events and this node's totals after them, on stable storage. It gives the number of their pack, as Events does; 0 where they
+	// took more than one. Each pack is stored as a whole, with the totals up to it.
 	Append(ctx context.Context, events []Event, totals *Totals) (seq uint64, err error)
+	// Fits tells whether an event can be appended, however large it is.
+	Fits(ev *Event) bool
 	// Totals gives this node's totals, as last appended, and the sum of the other nodes'.
 	Totals(ctx context.Context) (own, others *Totals, err error)
 	// Settled reads what was recorded since the moment; where that is not exact, and its time is yet to come, all there is, since then the clock

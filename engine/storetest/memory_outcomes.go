@@ -57,6 +57,9 @@ func (m *Memory) Exhume(ctx context.Context, d *engine.DeadLetter) error {
 	})
 }
 
+// Fits implements engine.Store.
+func (m *Memory) Fits(*engine.Event) bool { return true }
+
 // Append implements engine.Store.
 func (m *Memory) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
 	err = m.write(ctx, "append", func() error {

@@ -2,9 +2,9 @@ package jetstream
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +15,20 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 )
 
+// maxEvent is how long an event may be that is a message's only one, which compression makes fit.
+const maxEvent = maxSqueezed - maxPayload
+
+// Fits implements engine.Store.
+func (*Store) Fits(ev *engine.Event) bool {
+	d := newDraft(nil)
+	return d.addEvent(ev) <= maxEvent && len(d.squeezed(nil).b) <= maxRecord-maxTotals
+}
+
+// maxTotals is more than totals take.
+const maxTotals = 1 << 20
+
 // Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
-// that the newest message has them always. Events of more than one message (8 MiB) take more, of which the last has the totals. After an
+// that the newest message has them always. Events of more than one message (8 MiB) take more, each with the totals up to it. After an
 // error it may be called with the same again: what fits into one message is stored once.
 func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
 	if err := s.isOpen(ctx); err != nil {
@@ -24,41 +36,84 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	}
 	s.outcomesMu.Lock()
 	defer s.outcomesMu.Unlock()
-	after, last := s.totals, outcome{}
+	last := s.last
 	if totals != nil {
 		last = s.rules.outcomeOf(totals)
-		if after, err = encodeJSON(last); err != nil {
-			return 0, err
-		}
 	}
-	d, whole := newDraft(s.outcomesBuf), true
+	after, err := last.encode()
+	if err != nil {
+		return 0, err
+	}
+	d, begin := newDraft(s.outcomesBuf), 0
 	defer func() { s.outcomesBuf = kept(d.b) }()
 	for i := range events {
 		before := *d
-		if size := d.addEvent(&events[i]); size > maxRecord {
-			return 0, fmt.Errorf("event of %d bytes: more than the %d that one record may have", size, maxRecord)
+		if size := d.addEvent(&events[i]); size > maxEvent {
+			return 0, fmt.Errorf("event of %d bytes: more than the %d that there may be", size, maxEvent)
 		}
 		if len(d.b)+len(after) <= maxRecord || before.count == 0 {
 			continue
 		}
-		if err := s.appendPack(ctx, &before, s.totals); err != nil {
+		if err := s.appendPart(ctx, &before, events[:i], totals != nil); err != nil {
 			return 0, err
 		}
-		d, whole = newDraft(nil), false
+		d, begin = newDraft(nil), i
 		d.addEvent(&events[i])
 	}
 	if err := s.appendPack(ctx, d, after); err != nil {
 		return 0, err
 	}
-	s.totals = after
 	at := s.outcomesChain.position().Seq // nothing else writes to it
 	if totals != nil {
 		s.rules.stored(&last, at)
+		s.last = last.owned()
 	}
-	if whole {
+	if begin == 0 {
 		seq = at
 	}
 	return seq, nil
+}
+
+// appendPart stores a pack that others of the same Append follow. events are all of it so far: where they are counted, the totals after them go
+// with it, or a crash before the last pack would leave events that no totals count.
+func (s *Store) appendPart(ctx context.Context, d *draft, events []engine.Event, counted bool) error {
+	so := s.last
+	if counted {
+		so = so.plus(events)
+	}
+	totals, err := so.encode()
+	if err != nil {
+		return err
+	}
+	return s.appendPack(ctx, d, totals)
+}
+
+// encode gives the JSON of totals; nil where there are none.
+func (o outcome) encode() ([]byte, error) {
+	if o.Totals == nil {
+		return nil, nil
+	}
+	return encodeJSON(o)
+}
+
+// owned gives totals that are not the caller's any more.
+func (o outcome) owned() outcome {
+	t := *o.Totals
+	return outcome{Totals: &t, RulesAt: o.RulesAt}
+}
+
+// plus gives the totals after some events more.
+func (o outcome) plus(events []engine.Event) outcome {
+	var t engine.Totals
+	if o.Totals != nil {
+		t = *o.Totals
+	}
+	for i := range events {
+		t.Add(&events[i])
+	}
+	t.Rules = maps.Clone(t.Rules)
+	addHits(t.Rules, events)
+	return outcome{Totals: &t, RulesAt: o.RulesAt}
 }
 
 // kept gives a buffer's memory for the next time, unless it is large.
@@ -142,8 +197,8 @@ func (s *Store) recallTotals(ctx context.Context, ss *session) error {
 		if err != nil || p.Totals == nil {
 			return err
 		}
-		s.totals, err = json.Marshal(outcome{Totals: p.Totals, RulesAt: p.rulesAt})
-		return err
+		s.last = outcome{Totals: p.Totals, RulesAt: p.rulesAt}
+		return nil
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 const flagSqueezed = 1
 
 // maxSqueezed bounds what a compressed pack may hold, so that a damaged one can't fill the memory.
-const maxSqueezed = 2 * maxPayload
+const maxSqueezed = 4 * maxPayload
 
 // encodeBundle gives the message for parked deliveries.
 func encodeBundle(written time.Time, records [][]byte) []byte {

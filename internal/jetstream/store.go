@@ -26,7 +26,7 @@ type Store struct {
 
 	parts         []*partition // those that take callbacks first
 	outcomesChain *chain
-	totals        []byte // JSON of the last totals; under outcomesMu, as are
+	last          outcome // has the totals of the last Append; under outcomesMu, as are
 	rules         ruleCounts
 	outcomesBuf   []byte // the memory of the packs of outcomes before
 	squeezedBuf   []byte // and of what was sent

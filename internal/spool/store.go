@@ -98,6 +98,11 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	return c.Append(ctx, events, totals)
 }
 
+// Fits implements engine.Store.
+func (s *Store) Fits(ev *engine.Event) bool {
+	return s.cluster.Load().Fits(ev) // what it is made of was read there
+}
+
 // Totals implements engine.Store.
 func (s *Store) Totals(ctx context.Context) (own, others *engine.Totals, err error) {
 	c, err := s.at(ctx)

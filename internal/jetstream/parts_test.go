@@ -1,0 +1,102 @@
+package jetstream_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/aftermath-rules/aftermath/engine"
+	"github.com/aftermath-rules/aftermath/internal/jetstream"
+)
+
+// Outcomes of more than a message take several, and whichever of them is the last that is stored, its totals are those of the events up to it.
+func TestTotalsOfParts(t *testing.T) {
+	s := open(t, jetstream.Options{Dir: t.TempDir()})
+	ctx := ctxFor(t, time.Minute)
+	at := time.Unix(1669872112, 0).UTC()
+	totals := engine.Totals{Rules: map[string]engine.RuleTotals{"r": {}}}
+	add := func(events []engine.Event) {
+		totals.Rules = maps.Clone(totals.Rules) // the store may keep it
+		for i := range events {
+			totals.Add(&events[i])
+			if c := events[i].Matched; c != nil {
+				totals.Rules["r"] = engine.RuleTotals{Matches: totals.Rules["r"].Matches + 1, Last: c.Received}
+			}
+		}
+	}
+	if _, err := s.Append(ctx, nil, &totals); err != nil { // so that the rule is known
+		t.Fatal(err)
+	}
+	const packs, each = 3, 2500
+	for pack := range packs {
+		var events []engine.Event
+		for i := range each {
+			id := fmt.Sprint(pack, "-", i)
+			events = append(events,
+				engine.Event{Matched: &engine.Matched{
+					Callback: id, Seq: uint64(pack + 1), Index: i, Received: at, Pairs: 1, Matches: []engine.Hit{{Rule: "r"}}, Deliveries: []engine.Job{{ID: id}},
+				}},
+				engine.Event{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone, At: at, Sent: bytes.Repeat([]byte("s"), 4096)}})
+		}
+		add(events)
+		if _, err := s.Append(ctx, events, &totals); err != nil {
+			t.Fatal(err)
+		}
+	}
+	totals = engine.Totals{Rules: map[string]engine.RuleTotals{"r": {}}}
+	messages := 0
+	for p, err := range s.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages++
+		add(p.Events)
+		if diff := cmp.Diff(&totals, p.Totals); diff != "" {
+			t.Fatalf("message %d (-want +got):\n%s", messages, diff)
+		}
+	}
+	if messages <= 1+packs || totals.Done != packs*each {
+		t.Errorf("%d messages, %d deliveries", messages, totals.Done)
+	}
+	closeStore(t, s)
+}
+
+// An event that is too long for a message of its own fits as long as compression makes it so, and comes back as it was.
+func TestEventOfManyDeliveries(t *testing.T) {
+	s := open(t, jetstream.Options{Dir: t.TempDir()})
+	ctx := ctxFor(t, time.Minute)
+	matched := func(deliveries int) engine.Event {
+		m := &engine.Matched{Callback: "c", Seq: 1, Received: time.Unix(1669872112, 0).UTC(), Pairs: deliveries}
+		for i := range deliveries {
+			m.Deliveries = append(m.Deliveries, engine.Job{ID: fmt.Sprint(i), Labels: map[string]string{"note": strings.Repeat("x", 1000)}})
+		}
+		return engine.Event{Matched: m}
+	}
+	if ev := matched(30_000); s.Fits(&ev) {
+		t.Error("30 MB fit")
+	}
+	ev := matched(12_000)
+	if !s.Fits(&ev) {
+		t.Fatal("12 MB don't fit")
+	}
+	events := []engine.Event{matched(1), ev, matched(2)}
+	if _, err := s.Append(ctx, events, &engine.Totals{Callbacks: 3}); err != nil {
+		t.Fatal(err)
+	}
+	var got []engine.Event
+	for p, err := range s.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, p.Events...)
+	}
+	if diff := cmp.Diff(events, got); diff != "" {
+		t.Error(diff)
+	}
+	closeStore(t, s)
+}
