@@ -158,13 +158,7 @@ func newMailServer(t *testing.T) *mailServer {
 		t.Fatal(err)
 	}
 	m := &mailServer{Listener: l}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.now++
-		m.has.most = max(m.has.most, m.now)
-		return mailSession{m}, nil
-	}))
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return mailSession{m}, nil }))
 	server.Domain = "mail.example.com"
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(m) }()
@@ -207,21 +201,24 @@ func (m *mailServer) Accept() (net.Conn, error) {
 
 type mailSession struct{ server *mailServer }
 
-func (mailSession) Mail(string, *smtp.MailOptions) error { return nil }
+// Mail begins a mail, which ends before the client is told that it is taken: what is under way at once is so for the client too.
+func (s mailSession) Mail(string, *smtp.MailOptions) error {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.now++
+	s.server.has.most = max(s.server.has.most, s.server.now)
+	return nil
+}
+
 func (mailSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
 func (mailSession) Reset()                               {}
+func (mailSession) Logout() error                        { return nil }
 
 func (s mailSession) Data(r io.Reader) error {
 	_, err := io.Copy(io.Discard, r)
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
+	s.server.now--
 	s.server.has.taken++
 	return err
-}
-
-func (s mailSession) Logout() error {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	s.server.now--
-	return nil
 }

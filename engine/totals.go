@@ -6,7 +6,7 @@ import (
 	"github.com/aftermath-rules/aftermath/rules"
 )
 
-// maxRuleTotals is how many rules' counts are stored: they are written with every pack of outcomes. Rules that match for the first
+// maxRuleTotals is how many rules' counts are stored: they are written with packs of outcomes. Rules that match for the first
 // time when that many have are counted in memory, from the start of the process on.
 const maxRuleTotals = 500
 

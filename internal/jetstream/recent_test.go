@@ -53,22 +53,27 @@ func TestAcceptWaitsForRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accept := func(d time.Duration) error {
-		ctx, cancel := context.WithTimeout(context.Background(), d)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	accept := func(ctx context.Context) error {
 		return s.Accept(ctx, &engine.Record{Received: time.Now(), Body: []byte("{}")})
 	}
-	if err := accept(time.Minute); err != nil {
+	if err := accept(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := accept(50 * time.Millisecond); !errors.Is(err, errCrowded) {
+	patience, leave := context.WithCancel(ctx)
+	go func() { // it leaves once it is known that it waits for room
+		defer leave()
+		for !s.parts[0].crowded.Load() && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if err := accept(patience); !errors.Is(err, errCrowded) {
 		t.Errorf("the second one gets %v, want %v", err, errCrowded)
 	}
 	if n := s.Status().Callbacks; n != 1 {
 		t.Errorf("%d callbacks are stored, want 1", n)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/engine/storetest"
 	"github.com/aftermath-rules/aftermath/internal/e2e/natscluster"
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 )
 
@@ -124,15 +126,17 @@ func readersLeader(t *testing.T, c *natscluster.Cluster) *natscluster.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cons, err := js.Consumer(ctxFor(t, time.Minute), "aftermath_accept", "reader")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range c.Servers {
-		if s.Name == cons.CachedInfo().Cluster.Leader {
-			return s
+	var leader *natscluster.Server
+	program.Eventually(t, "somebody to lead the reader", func() bool {
+		cons, err := js.Consumer(ctxFor(t, 2*time.Second), "aftermath_accept", "reader") // which nobody answers while there is no leader
+		if err != nil {
+			return false
 		}
-	}
-	t.Fatal("nobody leads the reader")
-	return nil
+		i := slices.IndexFunc(c.Servers, func(s *natscluster.Server) bool { return s.Name == cons.CachedInfo().Cluster.Leader })
+		if i >= 0 {
+			leader = c.Servers[i]
+		}
+		return i >= 0
+	})
+	return leader
 }
