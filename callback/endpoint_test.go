@@ -92,9 +92,9 @@ func (e *endpoint) serve(t testing.TB, h http.Handler, so ServerOptions) {
 // eventually waits until ok says so.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 5 s", what)
+			t.Fatalf("%s: not within 30 s", what)
 		}
 	}
 }
@@ -426,7 +426,7 @@ func TestNotStored(t *testing.T) {
 
 func TestWaitCountsFromTheFirstByte(t *testing.T) {
 	t.Parallel()
-	const wait, pause = 10 * time.Second, time.Second
+	const wait, pause = 10 * time.Second, 2 * time.Second
 	var left time.Duration
 	e := serveEndpoint(t, func(ctx context.Context, c *Callback) error {
 		deadline, _ := ctx.Deadline()

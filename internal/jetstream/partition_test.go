@@ -88,7 +88,7 @@ func TestPartitions(t *testing.T) {
 			t.Fatal(err)
 		}
 		forth, used[p.Seq>>47] = append(forth, p.Seq), true
-		if got, err := s.PackAt(ctxFor(t, time.Second), p.Seq); err != nil || got.Seq != p.Seq || len(got.Records) != len(p.Records) {
+		if got, err := s.PackAt(ctxFor(t, 20*time.Second), p.Seq); err != nil || got.Seq != p.Seq || len(got.Records) != len(p.Records) {
 			t.Errorf("the pack of number %d: %+v, %v", p.Seq, got, err)
 		}
 	}

@@ -57,7 +57,7 @@ func TestTortureDead(t *testing.T) {
 				p99[0], p99[1], kind.name, float64(p99[1])/float64(p99[0]), ratio, len(ratios), well.times.Quantile(0.5), dead.times.Quantile(0.5), pending,
 				time.Since(back).Round(time.Millisecond), c)
 			well.Signal(syscall.SIGCONT)
-			if other := well.ledger.check(t, well.Server, "hook"); other.refused+other.unknown+c.refused+c.unknown > 0 {
+			if other := well.ledger.check(t, well.Server, "hook"); other.unknown+c.unknown > 0 || max(other.refused, c.refused) > mayRefuse(256) {
 				t.Errorf("%d callbacks were not answered OK with the receiver dead, %d with it well", c.refused+c.unknown, other.refused+other.unknown)
 			}
 			if *forFlag > 0 && (p99[1] > 100*time.Millisecond || ratio > 1.5) {
@@ -93,6 +93,7 @@ rules:
 `, p.hook.URL), "")
 	p.Server = built.Start(t, dir)
 	p.send = newSender(t, p.ledger, 256)
+	p.send.client.Timeout = program.Patience // who waits is answered, however slow the machine
 	p.run(t, time.Second)
 	p.ledger.handled(t, p.Server)
 	p.arrivedWell = p.ledger.arrivals("hook")

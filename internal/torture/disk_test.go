@@ -94,7 +94,7 @@ func wantRefused(t *testing.T, s *program.Server, send *sender) {
 		}
 		took := time.Since(began)
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusServiceUnavailable ||
-			answer.ActionStatus != "FAIL" || answer.ErrorCode != 1 || resp.Header.Get("Retry-After") == "" || took > 2*time.Second {
+			answer.ActionStatus != "FAIL" || answer.ErrorCode != 1 || resp.Header.Get("Retry-After") == "" || took > 4*time.Second {
 			t.Errorf("refused with %d, %+v, Retry-After %q after %s: %v", resp.StatusCode, answer, resp.Header.Get("Retry-After"), took, err)
 		}
 		return true

