@@ -62,8 +62,16 @@ func (l *lease) Renew(ctx context.Context) error {
 	case getErr == nil && m.seq > l.seq:
 		l.seq = m.seq
 		return nil
+	case errors.Is(getErr, errNoMessage) && l.seq == 0 && isTaken(err):
+		return engine.ErrLeased // who had it has just given it up
 	}
 	return fmt.Errorf("lease %s: %w", l.subject, err)
+}
+
+// isTaken tells that a message was not stored since there was another of its subject.
+func isTaken(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
 // Release implements engine.Lease.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,6 +117,29 @@ func TestLease(t *testing.T) {
 	if _, err := b.Lease(ctx, "x"); err != nil {
 		t.Errorf("a lease after its release: %v", err)
 	}
+}
+
+// Whoever is not given a lease that nodes take and give up all the time is told that another one has it, also where that just gave it up.
+func TestLeaseThatIsContended(t *testing.T) {
+	url := newServer(t, t.TempDir(), server.RANDOM_PORT).ClientURL()
+	nodes := []*jetstream.Store{open(t, jetstream.Options{Dir: t.TempDir(), URL: url}), open(t, jetstream.Options{Dir: t.TempDir(), URL: url})}
+	ctx := ctxFor(t, time.Minute)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 100 {
+				l, err := nodes[i%2].Lease(ctx, "x")
+				if err == nil {
+					err = l.Release(ctx)
+				}
+				if err != nil && !errors.Is(err, engine.ErrLeased) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Outcomes whose answer was lost are stored once, however often that is tried again, and whatever a server says that has not heard of them;
