@@ -33,7 +33,7 @@ rules: [{name: other, condition: "false", actions: [spare]}]
 			synctest.Wait()
 			totals, ended := w.balance()
 			history := only(t, ended)
-			if last := history[len(history)-1]; totals.Pending() != 1 || last.Outcome != engine.OutcomeParked || !strings.Contains(last.Error, "crm") {
+			if last := history[len(history)-1]; totals.Pending() != 1 || last.Outcome != engine.OutcomeParked || !strings.Contains(last.Error, "no action is called crm any more: add it again; else") {
 				t.Errorf("pending %d, last %+v", totals.Pending(), last)
 			}
 			if w.closed["crm"] != 1 {

@@ -314,7 +314,7 @@ func (r *runner) parkGone(now time.Time) {
 	if r.gone.IsZero() {
 		r.gone = now
 	}
-	why := fmt.Sprintf("no action is called %s any more; add it again, or discard the delivery", r.name)
+	why := fmt.Sprintf("no action is called %s any more: add it again", r.name)
 	known := goneSpan
 	if r.options.Concurrency > 0 {
 		known = r.options.Retry.For
@@ -323,10 +323,11 @@ func (r *runner) parkGone(now time.Time) {
 	for _, d := range r.queue {
 		span := cmp.Or(d.Span, known)
 		if r.spanOver(d, now, span) {
-			r.bury(d, now, why)
+			r.bury(d, now, why+" and replay this, or discard it")
 			continue
 		}
-		r.e.park(d, r.ended(d, OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))), why)
+		r.e.park(d, r.ended(d, OutcomeParked, now), dueAfter(now, now.Add(min(wait, d.since().Add(span).Sub(now)))),
+			why+"; else this becomes a dead letter when its retry span ends")
 	}
 	r.queue = nil
 }
