@@ -17,11 +17,12 @@ import (
 
 // follower applies changes of the configuration, and of the secrets and certificates that it names, to a running service.
 type follower struct {
-	s     *service
-	path  string
-	hup   <-chan os.Signal
-	files []string          // that the configuration on disk is made of
-	print [sha256.Size]byte // of them, as they were last read
+	s      *service
+	path   string
+	hup    <-chan os.Signal
+	files  []string          // that the configuration on disk is made of
+	print  [sha256.Size]byte // of them, as they were last read
+	broken bool              // the configuration was, then
 }
 
 func newFollower(s *service, path string, hup <-chan os.Signal) *follower {
@@ -63,6 +64,8 @@ func (f *follower) run(ctx context.Context) error {
 func (f *follower) apply(ctx context.Context) {
 	f.print = fingerprint(f.files)
 	next, err := config.Load(f.path)
+	mended := f.broken && err == nil
+	f.broken = err != nil
 	if err != nil {
 		for _, line := range problemLines(err) {
 			f.s.log.Error("the configuration is broken: nothing of it was applied", zap.String("problem", line))
@@ -76,9 +79,13 @@ func (f *follower) apply(ctx context.Context) {
 	if len(live) > 0 {
 		if err := f.applyLive(ctx, next); err != nil {
 			f.s.log.Error("the configuration could not be applied", zap.Error(err))
+			f.broken = true
 			return
 		}
 		f.s.log.Info("the configuration was applied", zap.Strings("keys", live))
+	}
+	if mended && len(live)+len(restart) == 0 {
+		f.s.log.Info("the configuration on disk is again the one that runs")
 	}
 	if len(restart) > 0 {
 		f.s.log.Warn("the configuration has changes that need a restart", zap.Strings("keys", restart))

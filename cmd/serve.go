@@ -54,12 +54,32 @@ change of the configuration, applies tokens, certificates and the log level.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilInterrupted(cmd.Context())
 			defer stop()
+			defer endAfter(ctx, drainTime+answerTime+closeTime, func() { os.Exit(exitFailure) })()
 			return serve(ctx, reg, path, strict, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `FILE`")
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit 1 on broken rules instead of running the last good ones")
 	return cmd
+}
+
+// endAfter calls end where the process has not ended a while after it was told to, since something hangs, such as a log that nobody
+// reads: all that matters is stored. It waits no more once the function that it gives is called.
+func endAfter(ctx context.Context, wait time.Duration, end func()) (ended func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-done:
+		case <-time.After(wait):
+			end()
+		}
+	}()
+	return func() { close(done) }
 }
 
 // defaultConfig is read where no configuration is named.
@@ -108,9 +128,10 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	if s.store, err = openStore(ctx, cfg, s.log, s.metrics); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer func() { err = errors.Join(err, s.closeStore()) }()
+	defer func() { err = unlessStopped(ctx, err) }()
 
 	s.files = logentry.NewFiles(logFolder(cfg))
 	defer func() { err = errors.Join(err, s.files.Close()) }()
@@ -167,6 +188,14 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.follower = newFollower(s, path, hup)
 	s.hello(stdout)
 	return s.run(ctx)
+}
+
+// unlessStopped gives err unless it is that serve was told to stop while it started, which is none.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // run runs all parts until ctx ends or one of them fails, and stops them so that the callback port is closed for as short a time as may

@@ -57,7 +57,7 @@ func TestNoQuarantine(t *testing.T) {
 	}))
 }
 
-// While the cluster is not there, serve says what it waits for, and not by which password.
+// While the cluster is not there, serve says what it waits for, and not by which password; to be told to stop then is no failure.
 func TestWaitForACluster(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // to have a port on which no NATS server answers
 	must(t, err)
@@ -70,7 +70,9 @@ func TestWaitForACluster(t *testing.T) {
 	eventually(t, "a word of what it waits for", func() bool {
 		return strings.Contains(s.Log(), "the cluster cannot be reached") && strings.Contains(s.Log(), addr)
 	})
-	s.Stop()
+	if code := s.Stop(); code != 0 {
+		t.Errorf("told to stop while it starts: exit %d", code)
+	}
 	if strings.Contains(s.Log(), "canary-password") {
 		t.Errorf("the password is shown: %s", s.Log())
 	}
@@ -80,7 +82,8 @@ func TestWaitForACluster(t *testing.T) {
 // a socket of the service manager needs one too.
 func TestAdminPortIsOpenToNobodyElse(t *testing.T) {
 	dir := t.TempDir()
-	file := write(t, dir, "aftermath.yaml", "callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 0.0.0.0:0, token: the-admin-token}\n")
+	const before = "callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 0.0.0.0:0, token: the-admin-token}\n"
+	file := write(t, dir, "aftermath.yaml", before)
 	write(t, dir, "rules/a.yaml", "rules: []\n")
 	s := start(t, dir)
 	must(t, os.WriteFile(file, []byte(config("")), 0o600)) // on a loopback address, without a token
@@ -95,8 +98,14 @@ func TestAdminPortIsOpenToNobodyElse(t *testing.T) {
 	if code, _ := s.Request(http.MethodGet, "/api/v1/status"); code != 200 {
 		t.Errorf("with the token: %d", code)
 	}
+	must(t, os.WriteFile(file, []byte(before), 0o600))
+	s.Signal(syscall.SIGHUP)
+	eventually(t, "a word that all is well again", func() bool {
+		return strings.Contains(s.Log(), "the configuration on disk is again the one that runs")
+	})
 	s.Stop()
 
+	write(t, dir, "aftermath.yaml", config(""))
 	l, err := net.Listen("tcp", "0.0.0.0:0")
 	must(t, err)
 	defer l.Close()
