@@ -94,6 +94,9 @@ func compose(r io.Reader) (root, second *yaml.Node, err error) {
 // checkCharacters finds what is no UTF-8, what YAML does not allow, and line breaks that YAML sees and editors do not.
 func (d *Document) checkCharacters() Problems {
 	const bound = 20 // a binary file has thousands
+	if strings.HasPrefix(d.src, "\xff\xfe") || strings.HasPrefix(d.src, "\xfe\xff") {
+		return Problems{{File: d.File, Line: 1, Column: 1, Message: "this is UTF-16: save the file as UTF-8"}}
+	}
 	var ps Problems
 	for i := 0; i < len(d.src) && len(ps) < bound; {
 		c := d.src[i]

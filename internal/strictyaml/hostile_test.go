@@ -30,7 +30,9 @@ func TestHostileFiles(t *testing.T) {
 		{"deep lists in a block", strings.Repeat("- ", 100_000), "YAML: exceeded max depth"},
 		{"deep mappings", strings.Repeat("{a: ", 5000) + strings.Repeat("}", 5000), "nested more than 100 deep"},
 		{"a binary file", strings.Repeat("\x00\xff", 1000), "NUL"},
-		{"UTF-16", "\xff\xfea\x00:\x00", "not UTF-8"},
+		{"UTF-16", "\xff\xfea\x00:\x00", "f:1:1: this is UTF-16: save the file as UTF-8"},
+		{"UTF-16, the other way round", "\xfe\xff\x00a\x00:", "f:1:1: this is UTF-16: save the file as UTF-8"},
+		{"another version of YAML", "%YAML 1.2\n---\na: b\n", "f:1:1: YAML: found incompatible YAML document; take the line that begins with %YAML away"},
 		{"a lone surrogate", "a: \xed\xa0\x80\n", "f:1:4: this is not UTF-8"},
 		{"too large", strings.Repeat("#", maxSize+1), "larger than 64 MiB"},
 	}

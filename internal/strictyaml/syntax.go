@@ -129,6 +129,8 @@ func syntaxHint(message, line string) string {
 	switch {
 	case strings.Contains(message, "unknown anchor"):
 		return "quote a text that begins with *"
+	case strings.Contains(message, "incompatible YAML document"):
+		return "take the line that begins with %YAML away"
 	case strings.Contains(message, "unknown escape"):
 		return "between double quotes a backslash is written \\\\; between single quotes, and below `|`, it stands for itself"
 	}
