@@ -44,7 +44,7 @@ type maker struct {
 }
 
 var words = []string{"", "a", "b", "ab", "abc", "aab", "bob", "vip_1", "vip_12", "vip_", "alice", "xalicex", "k", "K", "\u212a",
-	"s", "\u017f", "\xff", "a\xffb", "\ufffd", "é", "e\u0301", "ÀB", "10.1.2.3", "fe80::1", "iOS", "ios", "12", "-7", "007", " a ",
+	"s", "\u017f", "\xff", "a\xffb", "\ufffd", "é", "e\u0301", "ÀB", "10.1.2.3", "fe80::1", "iOS", "ios", "12", "-7", "007", " a ", "10.2.0.1", "::ffff:10.1.2.9", "255.255.255.255", "fe80::2%eth0", "ffff::",
 	"aaaaaaaaaaaaaaaaaaaaaaaa", "abcdefgh", "i", "I", "\u0130", "\u0131", "ß", "ẞ", "ǅ", "ǆ", "\u023a", "\u2c65", "VIP_1", "ALICE", "aLiCe\xff", "Σς", "σ", "abcdefghijklmnop", "a\nb", "x\x00y", "日本語", "\xe6\x97"}
 
 var patterns = []string{`^vip_`, `(?i)k`, `(?i)^vip`, `(?m)^b`, `(?m)a$`, `a|b`, `^(alice|bob)$`, `^alice|bob$`, `\x{FFFD}`, `[ab]+c`, `.*`,
@@ -64,6 +64,32 @@ func (m maker) field() string {
 
 // cased is a field in one case.
 func (m maker) cased() string { return m.of("lower", "upper") + "(" + m.field() + ")" }
+
+// alike makes tests that compare the same, made of texts or numbers, with what is written out.
+func (m maker) alike() func() string {
+	text := fmt.Sprintf(m.of("trim(%s)", "%s[1:3]", "%s[:-1]", `trimPrefix(%s, "a")`), m.of("From_Account", "To_Account", "ClientIP"))
+	number := m.of("PairCount", "PairIndex", "SdkAppid", "len(From_Account)")
+	other := m.of("", "", "PairCount + ", "PairIndex - ")
+	k := func() string { return strconv.Itoa(m.pick(9) - 4) }
+	switch m.pick(6) {
+	case 0:
+		return func() string {
+			return text + m.of(" in ", " in ", " not in ") + m.of("few", "["+m.literal()+", "+m.literal()+"]", `["a", "ab", "vip_1"]`)
+		}
+	case 1:
+		return func() string { return number + " * " + k() + " == " + other + k() }
+	case 2:
+		return func() string { return number + " % " + m.of("1", "2", "3", "4", "-3") + " == " + other + k() }
+	case 3:
+		return func() string { return m.of("len", "1 + len") + "(" + text + ") == " + k() }
+	case 4:
+		return func() string { return "cidr(" + text + ", " + strconv.Quote(m.of(ranges...)) + ")" }
+	}
+	return func() string { return text + m.of(" == ", " == ", " == ", " != ") + m.literal() }
+}
+
+var ranges = []string{"10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "128.0.0.0/1", "fe80::/10", "fc00::/7", "fe80::/64", "::/0", "fe80::1/128",
+	"::ffff:10.1.0.0/112", "255.255.255.255/32", "10.1.2.0/24", "fe80::/63"}
 
 func (m maker) text(depth int) string {
 	if depth <= 0 || m.pick(3) > 0 {
@@ -125,7 +151,9 @@ func (m maker) condition(depth int) string {
 }
 
 func (m maker) test(depth int) string {
-	switch m.pick(24) {
+	switch m.pick(26) {
+	case 24, 25:
+		return m.alike()()
 	case 20:
 		return m.cased() + m.of(" == ", " != ", " startsWith ", " endsWith ", " contains ", " not contains ") + m.literal()
 	case 21:
@@ -178,8 +206,12 @@ func (m maker) set(n int) *RuleSet {
 		scope.Lists[name] = l.List
 	}
 	shared := m.of("", "", "Mutual && ", "PairCount == 1 && ", "From_Account in few && ", `To_Account startsWith "a" && `, `To_Account == "bob" && `)
+	alike, often := m.alike(), m.pick(3) == 0
 	for len(rs.Rules) < n {
 		source := shared + "(" + m.condition(m.pick(5)) + ")"
+		if often && m.pick(2) == 0 {
+			source = shared + alike() + m.of("", " && "+m.test(0), " && ("+m.condition(2)+")", " || "+alike())
+		}
 		c, errs := lang.CompileCondition(source, scope)
 		if errs != nil { // a part that can only fail, types that don't fit: never loaded
 			n--

@@ -24,12 +24,12 @@ type (
 	boolOf   func(*pairindex.Event) bool
 )
 
-// test is a formula that calls f.
-func (c *closures) test(f boolOf) pairindex.Formula {
+// test is a formula that calls f, which gives what n does.
+func (c *closures) test(n ast.Node, f boolOf) pairindex.Formula {
 	if f == nil {
 		return pairindex.Opaque()
 	}
-	return pairindex.Call(c.texts, c.numbers, f)
+	return pairindex.Call(keyOf(n), c.texts, c.numbers, f)
 }
 
 func (c *closures) textTest(n ast.Node, test func(string) bool) boolOf {

@@ -225,13 +225,23 @@ func (p *planner) texts(n *ast.BinaryNode) pairindex.Formula {
 	if isField && isText && kind != 0 {
 		return textTest(kind, field, text.Value)
 	}
-	if isText && n.Operator == "==" {
-		if field, ok := beginning(n.Left, len(text.Value)); ok {
-			return textTest(pairindex.Prefix, field, text.Value)
+	if n.Operator == "==" {
+		of, text := n.Left, text
+		if !isText {
+			text, isText = n.Left.(*ast.StringNode)
+			of = n.Right
+		}
+		if isText {
+			if field, ok := beginning(of, len(text.Value)); ok {
+				return textTest(pairindex.Prefix, field, text.Value)
+			}
+			if f, ok := textIs(of, text.Value); ok {
+				return f
+			}
 		}
 	}
 	c := closures{}
-	return c.test(c.compareTexts(n))
+	return c.test(n, c.compareTexts(n))
 }
 
 // textField recognizes what is a text of the event: a name, or lower or upper of one.
@@ -303,9 +313,14 @@ func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 		if f, ok := sameSum(n.Left, n.Right); ok {
 			return f
 		}
+		if k, constant := right.(*ast.IntegerNode); constant {
+			if f, ok := numberIs(left, int64(k.Value)); ok {
+				return f
+			}
+		}
 	}
 	c := closures{}
-	return c.test(c.compareNumbers(n))
+	return c.test(n, c.compareNumbers(n))
 }
 
 // ranges are what the numbers that have a known one lie within. A rule sees pairs, so that there is one.
@@ -384,7 +399,7 @@ func (p *planner) membership(n *ast.BinaryNode) pairindex.Formula {
 		}
 		if list != nil {
 			c := closures{}
-			return c.test(c.inList(n.Left, list))
+			return c.test(n, c.inList(n.Left, list))
 		}
 		return pairindex.Opaque()
 	}
@@ -406,7 +421,7 @@ func (p *planner) membership(n *ast.BinaryNode) pairindex.Formula {
 		return isOneOf(field, values)
 	}
 	c := closures{}
-	return c.test(c.inList(n.Left, NewList(values)))
+	return c.test(n, c.inList(n.Left, NewList(values)))
 }
 
 // isOneOf tests that a text is one of those that are written out.
@@ -421,24 +436,24 @@ func isOneOf(field uint8, values []string) pairindex.Formula {
 }
 
 func (p *planner) call(n *ast.CallNode) pairindex.Formula {
-	c := closures{}
 	switch calleeOf(n) {
 	case "cidr":
 		prefix, err := parseRange(constantText(n.Arguments[1]))
 		if err != nil {
 			return pairindex.Opaque()
 		}
-		return c.test(c.textTest(n.Arguments[0], inRange(prefix)))
+		return inRangeOf(n, prefix)
 	case "sample":
 		percent, ok := literalNumber(n.Arguments[1])
 		if !ok {
 			return pairindex.Opaque()
 		}
+		c := closures{}
 		test := c.textTest(n.Arguments[0], inSample(percent))
 		if test != nil && (percent == 0 || percent == 100) {
 			return pairindex.Constant(percent == 100)
 		}
-		return c.test(test)
+		return c.test(n, test)
 	}
 	return pairindex.Opaque()
 }

@@ -146,6 +146,12 @@ func (b *builder) need(n *node) {
 		} else {
 			b.texts |= 1 << (n.field - MaxNumbers)
 		}
+	case remainder:
+		b.needs |= 1 << n.field
+	case textIs, valueIs:
+		v := n.ref.(*Value)
+		b.texts |= v.Texts
+		b.needs |= v.Numbers
 	case sameNumber, lessNumber, sum:
 		b.needs |= 1<<n.field | 1<<n.other
 	case call:
@@ -317,8 +323,8 @@ func (b *builder) finish() {
 			b.Index.limits = append(b.Index.limits, x)
 		}
 	}
-	b.steps, b.sums, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.refs), nil
-	b.openings, b.always = trimmed(b.openings), trimmed(b.always)
+	b.steps, b.sums, b.values, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.values), trimmed(b.refs), nil
+	b.openings, b.always, b.series = trimmed(b.openings), trimmed(b.always), trimmed(b.series)
 	b.Index.sets = trimmed(b.Index.sets)
 	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
 }

@@ -12,7 +12,8 @@
 //
 // What is found are candidates. Where the cover says the same as the formula, a candidate is a match; the others run the formula
 // as a short program of tests with two ways out. Rules without a cover are looked at for every event: those that demand the same
-// test all at once. So are rules that very many share an atom with, where it holds.
+// test all at once, and those that compare the same with a constant each by one look-up of it. So are rules that very many share an
+// atom with, where it holds.
 //
 // Most events match nothing, so that is what costs least: a search for texts needs nothing but a filter of a few bits a text, and no
 // memory of its own.

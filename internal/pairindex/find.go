@@ -360,13 +360,12 @@ func (x *Index) others(s *Scratch, ev *Event) {
 func (x *Index) open(f *Found, ev *Event, i, end uint32) {
 	for i < end {
 		o := &x.openings[i]
-		holds, step := false, &x.steps[o.step]
-		if step.kind == sum { // as thousands may be that share nothing: without a call
-			holds = x.isSum(step, ev)
-		} else {
-			holds, _ = x.test(step, ev)
+		if o.series {
+			x.openSeries(f, ev, &x.series[o.step])
+			i = o.next
+			continue
 		}
-		if holds != o.holds {
+		if holds, _ := x.test(&x.steps[o.step], ev); holds != o.holds {
 			i = o.next
 			continue
 		}

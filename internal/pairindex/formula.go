@@ -21,6 +21,9 @@ const (
 	sameNumber  // two numbers are equal
 	lessNumber  // the first of two numbers is less
 	sum         // the sum of two numbers, each times a constant, is a third
+	remainder   // what is left of a number divided by a constant is another
+	textIs      // the text that is made of the event is this
+	valueIs     // the number that is made of the event is this
 	call        // a function of the event
 	opaque      // only the caller knows
 	constant    // number is 1 or 0
@@ -42,7 +45,7 @@ type node struct {
 	size   int32 // of the tree that begins here, in nodes
 	number int64
 	text   string
-	ref    any // a Set, a Matcher, a sumIs or a func(*Event) bool
+	ref    any // a Set, a Matcher, a sumIs, a *Value or a func(*Event) bool
 }
 
 func leaf(n node) Formula {
@@ -117,10 +120,29 @@ func Sum(a uint8, timesA int64, b uint8, timesB, k int64) Formula {
 // sumIs is what numbers are multiplied with and the sum that they must have.
 type sumIs struct{ a, b, k int64 }
 
+// Remainder tests that what is left of number a divided by the divisor, which is not 0, is k.
+func Remainder(a uint8, divisor, k int64) Formula {
+	return leaf(node{kind: remainder, field: a, ref: sumIs{a: divisor, k: k}})
+}
+
+// Value is a text or a number that is made of an event. To make it cannot fail, and keeps nothing of the event.
+type Value struct {
+	Key            string // those with the same one are the same
+	Texts, Numbers uint32 // a bit for each text and number that it is made of
+	Text           func(*Event) string
+	Number         func(*Event) int
+}
+
+// IsText tests that a value is the text.
+func (v *Value) IsText(text string) Formula { return leaf(node{kind: textIs, text: text, ref: v}) }
+
+// IsNumber tests that a value is the number.
+func (v *Value) IsNumber(k int64) Formula { return leaf(node{kind: valueIs, number: k, ref: v}) }
+
 // Call is a test by a function, which cannot fail and keeps nothing of the event. texts and numbers have a bit for each text and
-// number that it uses.
-func Call(texts, numbers uint32, f func(*Event) bool) Formula {
-	return leaf(node{kind: call, number: int64(uint64(texts)<<32 | uint64(numbers)), ref: f})
+// number that it uses. Those with the same key, unless it is "", are the same test.
+func Call(key string, texts, numbers uint32, f func(*Event) bool) Formula {
+	return leaf(node{kind: call, number: int64(uint64(texts)<<32 | uint64(numbers)), text: key, ref: f})
 }
 
 // Opaque is a test that only the caller can do, and that may fail.

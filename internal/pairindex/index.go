@@ -24,6 +24,7 @@ type Index struct {
 	openings []opening // of rules that no atom serves, and behind these of those that are found by what very many are found by
 	opened   uint32    // how many of them the first are
 	groups   []group   // of the others
+	series   []series  // of openings
 	always   []uint32  // postings of rules that no atom serves, nor an opening
 	entry    []uint32  // where each rule's program begins
 	stops    []uint64  // a bit for each rule that hides what comes after it

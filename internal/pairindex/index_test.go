@@ -57,6 +57,13 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 	case sum:
 		k := n.ref.(sumIs)
 		return k.a*ev.Numbers[n.field]+k.b*ev.Numbers[n.other] == k.k, true
+	case remainder:
+		k := n.ref.(sumIs)
+		return ev.Numbers[n.field]%k.a == k.k, true
+	case textIs:
+		return n.ref.(*Value).Text(ev) == n.text, true
+	case valueIs:
+		return int64(n.ref.(*Value).Number(ev)) == n.number, true
 	case call:
 		return n.ref.(func(*Event) bool)(ev), true
 	case pattern:
@@ -88,6 +95,12 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 
 var vocabulary = []string{"", "a", "b", "ab", "ba", "abc", "abcd", "bcde", "abcdefgh", "xabcdefghx", "abcdefghabcdefgh", "aaaaaaaaa", "é", "\xff\xfe"}
 
+var values = []*Value{
+	{Key: "first half", Texts: 1, Text: func(ev *Event) string { return ev.Texts[0][:len(ev.Texts[0])/2] }},
+	{Key: "second", Texts: 2, Text: func(ev *Event) string { return ev.Texts[1] }},
+	{Key: "size", Texts: 4, Number: func(ev *Event) int { return len(ev.Texts[2]) }},
+}
+
 func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	sub := func() Formula { return randomFormula(r, depth-1, sets) }
 	field, text := uint8(r.IntN(3)), vocabulary[r.IntN(len(vocabulary))]
@@ -103,7 +116,13 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 			return If(sub(), sub(), sub())
 		}
 	}
-	switch r.IntN(12) {
+	switch r.IntN(15) {
+	case 12:
+		return Remainder(field, int64(r.IntN(3)*2-3), int64(r.IntN(3)-1))
+	case 13:
+		return values[r.IntN(2)].IsText(text)
+	case 14:
+		return values[2].IsNumber(int64(r.IntN(5)))
 	case 0:
 		return In(field, sets[r.IntN(len(sets))])
 	case 1:
@@ -120,7 +139,7 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	case 6:
 		return []Formula{SameNumber(0, 1), LessNumber(field, 2), Sum(0, int64(r.IntN(3)), field, -1, 1)}[r.IntN(3)]
 	case 7:
-		return Call(0, 1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
+		return Call([]string{"", "more"}[r.IntN(2)], 0, 1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
 	}
 	return Text([]Kind{Equal, Prefix, Suffix, Contains}[r.IntN(4)], field, text)
 }

@@ -10,10 +10,11 @@ import (
 // not. Thousands of rules often demand the same, and then one test stands for them all. What many of those that go on demand besides
 // are the openings that follow, up to next: they are looked at only where this one goes the rules' way.
 type opening struct {
-	step  uint32 // one that is such a test
-	holds bool
-	value uint32
-	next  uint32
+	step   uint32 // one that is such a test, or the number of a series
+	holds  bool
+	series bool // what follows up to next are a series
+	value  uint32
+	next   uint32
 }
 
 // Openings lie at most so many deep in each other, and within others only where so many rules share one, or where few events go its way.
@@ -190,20 +191,23 @@ func (o *opener) open(rules []openable, depth int) (rest []openable) {
 			o.shared[d] = 0
 		}
 	}
-	for _, d := range order {
-		n := uint32(len(o.openings))
-		o.openings = append(o.openings, opening{step: o.steps[d], holds: o.holds[d]})
-		o.path[d] = true
-		for _, r := range o.open(under[d], depth+1) {
-			if r.all && !slices.ContainsFunc(r.demands, func(d uint32) bool { return !o.path[d] }) {
-				r.posting |= 1 // it demands nothing but the path
-			}
-			o.found = append(o.found, posting{n, r.posting})
-		}
-		o.path[d] = false
-		o.openings[n].next = uint32(len(o.openings))
-	}
+	o.inSeries(order, func(d uint32) { o.enter(d, under[d], depth) })
 	return rest
+}
+
+// enter makes the opening of rules that share a demand, and those within it.
+func (o *opener) enter(demand uint32, rules []openable, depth int) {
+	n := uint32(len(o.openings))
+	o.openings = append(o.openings, opening{step: o.steps[demand], holds: o.holds[demand]})
+	o.path[demand] = true
+	for _, r := range o.open(rules, depth+1) {
+		if r.all && !slices.ContainsFunc(r.demands, func(d uint32) bool { return !o.path[d] }) {
+			r.posting |= 1 // it demands nothing but the path
+		}
+		o.found = append(o.found, posting{n, r.posting})
+	}
+	o.path[demand] = false
+	o.openings[n].next = uint32(len(o.openings))
 }
 
 // seldom tells that few events go the way of a demand.

@@ -8,7 +8,7 @@ type step struct {
 	field   uint8
 	other   uint8
 	yes, no uint16
-	number  int64 // or the place of a sum or of a reference
+	number  int64 // or the place of a sum, of a value or of a reference
 	text    string
 }
 
@@ -22,10 +22,11 @@ const (
 
 // programs are the steps of all rules, one program after the other.
 type programs struct {
-	steps []step
-	sums  []sumIs
-	refs  []any
-	known map[any]int64 // the places of references that can be compared
+	steps  []step
+	sums   []sumIs
+	values []numberIs
+	refs   []any
+	known  map[any]int64 // the places of values, and of references that can be compared
 }
 
 // add appends the formula's program and gives its place.
@@ -71,10 +72,16 @@ func (ps *programs) tree(nodes []node, begin int, yes, no uint16) {
 		ps.tree(ifNo, begin, yes, no)
 	default:
 		s := step{kind: n.kind, field: n.field, other: n.other, yes: yes, no: no, number: n.number, text: n.text}
-		if n.kind == sum {
+		switch {
+		case n.kind == sum || n.kind == remainder:
 			s.number = int64(len(ps.sums))
 			ps.sums = append(ps.sums, n.ref.(sumIs))
-		} else if n.ref != nil {
+		case n.kind == valueIs:
+			s.number = ps.value(numberIs{ps.ref(n), n.number})
+		case n.kind == call:
+			s.text = "" // the key
+			fallthrough
+		case n.ref != nil:
 			s.number = ps.ref(n)
 		}
 		ps.steps = append(ps.steps, s)
@@ -92,20 +99,46 @@ func stepsOf(nodes []node) int {
 	return count
 }
 
-// ref keeps what a step refers to, sets and matchers once. A matcher keeps the limit beside it.
+// ref keeps what a step refers to, the same once. A matcher keeps the limit beside it.
 func (ps *programs) ref(n *node) int64 {
-	var value any = n.ref
-	if n.kind == pattern {
+	value, same := n.ref, n.ref
+	switch n.kind {
+	case pattern:
 		value = bounded{n.ref.(Matcher), int(n.number)}
+		same = value
+	case textIs, valueIs:
+		same = keyed{n.kind, n.ref.(*Value).Key}
+	case call:
+		same = keyed{n.kind, n.text}
 	}
-	if n.kind != call {
-		if at, ok := ps.known[value]; ok {
+	if same != (keyed{call, ""}) {
+		if at, ok := ps.known[same]; ok {
 			return at
 		}
-		ps.known[value] = int64(len(ps.refs))
+		ps.known[same] = int64(len(ps.refs))
 	}
 	ps.refs = append(ps.refs, value)
 	return int64(len(ps.refs) - 1)
+}
+
+// keyed is the key of a function.
+type keyed struct {
+	kind Kind
+	key  string
+}
+
+// numberIs is the place of a value and the number that it must be.
+type numberIs struct{ ref, k int64 }
+
+// value keeps each of these once.
+func (ps *programs) value(v numberIs) int64 {
+	at, ok := ps.known[v]
+	if !ok {
+		at = int64(len(ps.values))
+		ps.known[v] = at
+		ps.values = append(ps.values, v)
+	}
+	return at
 }
 
 type bounded struct {
@@ -161,7 +194,16 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 	case lessNumber:
 		return ev.number(s.field) < ev.number(s.other), true
 	case sum:
-		return ps.isSum(s, ev), true
+		k := &ps.sums[s.number]
+		return k.a*ev.Numbers[s.field]+k.b*ev.Numbers[s.other] == k.k, true
+	case remainder:
+		k := &ps.sums[s.number]
+		return ev.Numbers[s.field]%k.a == k.k, true
+	case textIs:
+		return ps.refs[s.number].(*Value).Text(ev) == s.text, true
+	case valueIs:
+		v := &ps.values[s.number]
+		return int64(ps.refs[v.ref].(*Value).Number(ev)) == v.k, true
 	case constant:
 		return s.number == 1, true
 	case call:
@@ -175,9 +217,4 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return m.Match(text), true
 	}
 	return false, false
-}
-
-func (ps *programs) isSum(s *step, ev *Event) bool {
-	k := &ps.sums[s.number]
-	return k.a*ev.Numbers[s.field&(MaxNumbers-1)]+k.b*ev.Numbers[s.other&(MaxNumbers-1)] == k.k
 }

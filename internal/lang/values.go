@@ -1,0 +1,127 @@
+package lang
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/aftermath-rules/aftermath/internal/pairindex"
+)
+
+// textIs tests that what is no text of the event, but made of such, is a text.
+func textIs(n ast.Node, text string) (f pairindex.Formula, ok bool) {
+	c := closures{}
+	key, of := keyOf(n), c.text(n)
+	if key == "" || of == nil {
+		return f, false
+	}
+	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Text: of}
+	return v.IsText(text), true
+}
+
+// numberIs tests that what is no number of the event, but made of such, is a number.
+func numberIs(n ast.Node, k int64) (f pairindex.Formula, ok bool) {
+	if b, isBinary := n.(*ast.BinaryNode); isBinary && b.Operator == "%" {
+		field, isField := numberField(b.Left)
+		if divisor, constant := b.Right.(*ast.IntegerNode); isField && constant && divisor.Value != 0 {
+			return pairindex.Remainder(field, int64(divisor.Value), k), true
+		}
+	}
+	c := closures{}
+	key, of := keyOf(n), c.number(n)
+	if key == "" || of == nil {
+		return f, false
+	}
+	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Number: of}
+	return v.IsNumber(k), true
+}
+
+// inRangeOf tests that a text is an address in a range: that its first bits are those of all in the range.
+func inRangeOf(n *ast.CallNode, p netip.Prefix) pairindex.Formula {
+	c := closures{}
+	address := n.Arguments[0]
+	text, key := c.text(address), keyOf(address)
+	if text == nil || key == "" || !p.Addr().Is4() && p.Bits() >= 64 {
+		return c.test(n, c.textTest(address, inRange(p)))
+	}
+	size, bits := p.Addr().BitLen(), p.Bits()
+	v := &pairindex.Value{Key: fmt.Sprintf("%d of %d bits %s", bits, size, key), Texts: c.texts, Numbers: c.numbers}
+	v.Number = func(ev *pairindex.Event) int {
+		addr, err := netip.ParseAddr(text(ev))
+		if addr = addr.Unmap(); err != nil || addr.BitLen() != size {
+			return -1 // which no bits are
+		}
+		return firstBits(addr, bits)
+	}
+	return v.IsNumber(int64(firstBits(p.Addr(), bits)))
+}
+
+// firstBits gives up to 63 bits that an address begins with.
+func firstBits(addr netip.Addr, bits int) int {
+	if addr.Is4() {
+		four := addr.As4()
+		return int(binary.BigEndian.Uint32(four[:]) >> (32 - bits))
+	}
+	sixteen := addr.As16()
+	return int(binary.BigEndian.Uint64(sixteen[:]) >> (64 - bits))
+}
+
+// keyOf gives a text that only what gives the same for every event has too, or "".
+func keyOf(n ast.Node) string {
+	var b strings.Builder
+	if !writeKey(&b, n) {
+		return ""
+	}
+	return b.String()
+}
+
+// writeKey writes a tree, functions and operators before what they take. It gives false for what has no key: lists, whose names tell
+// nothing of what is in them.
+func writeKey(b *strings.Builder, n ast.Node) bool {
+	switch n := n.(type) {
+	case nil:
+		b.WriteString("()")
+		return true
+	case *ast.IdentifierNode:
+		b.WriteString(n.Value)
+		_, known := names[n.Value]
+		return known
+	case *ast.StringNode:
+		b.WriteString(strconv.Quote(n.Value))
+		return true
+	case *ast.IntegerNode:
+		b.WriteString(strconv.Itoa(n.Value))
+		return true
+	case *ast.FloatNode:
+		b.WriteString(strconv.FormatFloat(n.Value, 'e', -1, 64))
+		return true
+	case *ast.UnaryNode:
+		return writeKeys(b, n.Operator, n.Node)
+	case *ast.BinaryNode:
+		return writeKeys(b, n.Operator, n.Left, n.Right)
+	case *ast.SliceNode:
+		return writeKeys(b, ":", n.Node, n.From, n.To)
+	case *ast.BuiltinNode:
+		return writeKeys(b, n.Name, n.Arguments...)
+	case *ast.CallNode:
+		name := calleeOf(n)
+		return name != "" && writeKeys(b, name, n.Arguments...)
+	}
+	return false
+}
+
+func writeKeys(b *strings.Builder, of string, parts ...ast.Node) bool {
+	b.WriteString("(" + of)
+	for _, n := range parts {
+		b.WriteByte(' ')
+		if !writeKey(b, n) {
+			return false
+		}
+	}
+	b.WriteByte(')')
+	return true
+}
