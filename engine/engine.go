@@ -133,6 +133,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.Load(ctx); err != nil {
 		return e.stopEarly(ctx, err)
 	}
+	e.memory.alone = e.Store.Status().Kind == "embedded"
 	// The stores of outcomes go on after ctx has ended, until what the last attempts gave is written.
 	storing, stopStoring := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStoring()

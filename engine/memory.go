@@ -20,6 +20,9 @@ type memory struct {
 	upTo   time.Time  // to then; what this process records later is added as it is recorded
 	needed time.Time  // when past was last asked for
 	users  int        // packs and bundles that are read again, and of which not all is given out yet
+
+	alone   bool // nobody else reads the store, which gives each pack and bundle to this process once
+	reading bool // past is being read
 }
 
 const (
@@ -130,7 +133,8 @@ func (m *memory) settled(d *delivery) []*batch {
 	return d.batches
 }
 
-// note adds what this process has recorded to what is known of the past.
+// note adds what this process has recorded to what is known of the past: where it is alone, of deliveries that a copy was known of. Nobody will
+// ask for the others, nor for what matched, and while a large backlog is read again they would fill the memory.
 func (m *memory) note(events []Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,7 +142,9 @@ func (m *memory) note(events []Event) {
 		return
 	}
 	for i := range events {
-		m.past.Add(&events[i])
+		if ev := &events[i]; !m.alone || m.reading || m.past.knows(ev) {
+			m.past.Add(ev)
+		}
 	}
 }
 
@@ -184,6 +190,7 @@ func (e *Engine) recall(ctx context.Context, since Moment) bool {
 	if covered {
 		from = Moment{At: m.upTo} // what this process has recorded since is known: others' clocks tell the rest
 	}
+	m.reading = true
 	m.mu.Unlock()
 
 	from.At = from.At.Add(-recallMargin)
@@ -205,6 +212,7 @@ func (m *memory) learn(s *Settled, since Moment, now time.Time, covered bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.past.merge(s)
+	m.reading = false
 	if !covered {
 		m.from = since
 	}

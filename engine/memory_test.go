@@ -129,6 +129,32 @@ func TestPastIsKnownUntilAllIsGivenOut(t *testing.T) {
 	})
 }
 
+// Where a process is alone with its store, what it records while it knows of the past is kept only as far as that can be asked for: of what
+// has another copy. While the past is being read nobody knows yet of what.
+func TestNotesOfNewDeliveriesAreNotKept(t *testing.T) {
+	ended := func(id string) Event { return Event{Ended: &Ended{Delivery: id, Outcome: OutcomeDone}} }
+	events := []Event{{Matched: &Matched{Callback: "c", Seq: 7}}, ended("new"), ended("parked"), {Made: &Made{Job: Job{ID: "new"}}}, {Made: &Made{Job: Job{ID: "parked"}}}}
+	for _, tc := range []struct {
+		name           string
+		alone, reading bool
+		matched, ends  int
+		made           int
+	}{
+		{"alone", true, false, 0, 1, 1},
+		{"alone, while the past is being read", true, true, 1, 2, 2},
+		{"one of several nodes", false, false, 1, 2, 2},
+	} {
+		past := NewSettled()
+		past.Parks["parked"] = 0
+		m := memory{past: past, alone: tc.alone, reading: tc.reading}
+		m.note(events)
+		if len(past.Matched) != tc.matched || len(past.Ends) != tc.ends || len(past.Made) != tc.made {
+			t.Errorf("%s: %d matched, %d ended, %d made, want %d, %d, %d", tc.name,
+				len(past.Matched), len(past.Ends), len(past.Made), tc.matched, tc.ends, tc.made)
+		}
+	}
+}
+
 // pastStore is a store of which nothing is asked but what it knows of the past.
 type pastStore struct {
 	Store

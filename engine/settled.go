@@ -93,6 +93,19 @@ func (s *Settled) merge(o *Settled) {
 	}
 }
 
+// knows tells whether an event is of a delivery of which there was a copy.
+func (s *Settled) knows(ev *Event) bool {
+	id := ""
+	switch {
+	case ev.Ended != nil:
+		id = ev.Ended.Delivery
+	case ev.Made != nil:
+		id = ev.Made.Job.ID
+	}
+	_, ok := s.Parks[id]
+	return ok
+}
+
 // Ended tells whether the end of the copy's life is recorded.
 func (s *Settled) Ended(delivery string, parks int) bool { return s.Ends[delivery] > Life(parks) }
 
