@@ -120,11 +120,11 @@ func testAction(cmd *cobra.Command, reg *actions.Registry, path, name string, dr
 	}
 	mask := &secrets.Mask{}
 	mask.Add(cfg.SecretValues()...)
-	s := &service{cfg: cfg, files: logentry.NewFiles(logFolder(cfg))}
-	defer func() { _ = s.files.Close() }() // what was written is on its way: nothing is left to do about it
+	files := logentry.NewFiles(logFolder(cfg))
+	defer func() { _ = files.Close() }() // what was written is on its way: nothing is left to do about it
 	log, _ := newLogger(cfg.Log, stderr)
 	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(ownPorts(cfg)...))
-	loader.Env = actions.Env{Logger: log, Dial: guard.DialContext, LogFile: s.openLogFile, SMTP: cfg.SMTP}
+	loader.Env = actions.Env{Logger: log, Dial: guard.DialContext, LogFile: logFiles(cfg, files), SMTP: cfg.SMTP}
 	loader.Permit.IgnoreSecrets, loader.Permit.SecretsOf, loader.Mask = false, name, mask
 	if set, inst, err = oneAction(ctx, loader, name, stderr); err != nil {
 		return nil, err

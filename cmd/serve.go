@@ -169,7 +169,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	s.rules = rules.NewLive(&rules.Loader{
 		Roots:    []string{cfg.Rules},
 		Registry: reg,
-		Env:      actions.Env{Logger: s.log, Dial: guard.DialContext, LogFile: s.openLogFile, SMTP: cfg.SMTP},
+		Env:      actions.Env{Logger: s.log, Dial: guard.DialContext, LogFile: logFiles(cfg, s.files), SMTP: cfg.SMTP},
 		Permit:   permit(cfg),
 		Mask:     s.mask,
 		Exclude:  []string{cfg.Data},
@@ -253,22 +253,6 @@ func (s *service) closeStore() error {
 // permit is what the configuration lets rules files use: never a variable that it uses itself.
 func permit(cfg *config.Config) rules.Permit {
 	return rules.Permit{Env: cfg.RulesMay.Env, DenyEnv: cfg.Env(), Files: cfg.RulesMay.Files}
-}
-
-// logFolder is where log actions write; "" for nowhere.
-func logFolder(cfg *config.Config) string {
-	if len(cfg.RulesMay.Files) == 0 {
-		return ""
-	}
-	return cfg.RulesMay.Files[0]
-}
-
-// openLogFile opens a log action's file.
-func (s *service) openLogFile(path string, maxSize int64, maxFiles int) (io.WriteCloser, error) {
-	if logFolder(s.cfg) == "" {
-		return nil, actions.Permanent(errors.New("rules_may.files names no folder that log actions may write below"))
-	}
-	return s.files.Open(path, maxSize, maxFiles)
 }
 
 // redactKey is the key of redacted accounts: kept in the data folder, so that an account looks the same after a restart.

@@ -145,16 +145,16 @@ func besideTests(paths []string) (folders []string, ok bool) {
 	return folders, len(paths) > 0
 }
 
-// isBelow tells whether dir is the folder or lies below it.
-func isBelow(dir, folder string) bool {
-	dir, err := filepath.Abs(dir)
+// isBelow tells whether path is the folder or lies below it.
+func isBelow(path, folder string) bool {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return false
 	}
 	if folder, err = filepath.Abs(folder); err != nil {
 		return false
 	}
-	rel, err := filepath.Rel(folder, dir)
+	rel, err := filepath.Rel(folder, path)
 	return err == nil && filepath.IsLocal(rel)
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -143,6 +144,33 @@ func TestTokenInPlaceOfTheConfigurations(t *testing.T) {
 		code, out, errs := aftermath(t, dir, c.env, append([]string{"deliveries", "list", "--json"}, strings.Fields(c.args)...)...)
 		if code != c.code || code == 1 && !strings.Contains(errs, "is not set") {
 			t.Errorf("%s %s: exit %d, %s%s", c.env, c.args, code, out, errs)
+		}
+	}
+}
+
+// A log action's file is none of those that the program lives by, though they lie in the folder that log actions write below.
+func TestLogActionsLeaveTheProgramsFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "token", "a-secret-token")
+	write(t, dir, "aftermath.yaml", "callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nadmin: {listen: 127.0.0.1:0, token: '${file:token}'}\n")
+	var list strings.Builder
+	files := []string{"data/mark.json", "data/new/log.jsonl", "rules/a.yaml", "rules/../rules/b.yml", "aftermath.yaml", "token"}
+	for i, file := range append(files, "rules/logs/fine.jsonl", "data.jsonl") {
+		fmt.Fprintf(&list, "      - {type: log, name: n%d, file: %s, retry: {max_attempts: 1}}\n", i, file)
+	}
+	write(t, dir, "rules/a.yaml", "rules:\n  - name: all\n    condition: PairCount > 0\n    actions:\n"+list.String())
+	s := start(t, dir)
+	s.Token = "a-secret-token"
+	s.Deliver("alice", "bob")
+	s.Counted("all to end", func(_, done, _, dead, _ uint64) bool { return done == 2 && dead == uint64(len(files)) })
+	for _, file := range files {
+		if text, err := os.ReadFile(filepath.Join(dir, file)); err == nil && strings.Contains(string(text), "alice") {
+			t.Errorf("%s was written to: %s", file, text)
+		}
+	}
+	for _, d := range s.Deliveries("status=dead") {
+		if why, _ := d["last_error"].(string); !strings.Contains(why, "no log is written there") {
+			t.Errorf("%s: %s", d["action"], why)
 		}
 	}
 }
