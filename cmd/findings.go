@@ -21,6 +21,7 @@ func printFindings(w io.Writer, format string, problems rules.Problems) error {
 		}
 	default:
 		for _, p := range problems {
+			p.File = visible(p.File) // a name may hold what ends the line, or speaks to the terminal
 			if _, err := fmt.Fprintln(w, p); err != nil {
 				return err
 			}

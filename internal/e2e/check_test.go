@@ -74,6 +74,16 @@ rules:
 	}
 }
 
+// Whatever a file is called, a finding is one line, and says nothing to a terminal.
+func TestCheckOfFilesWithStrangeNames(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "aftermath.yaml", config(""))
+	write(t, dir, "rules/a\n\x1b[31m.yaml", "rules: 5\n")
+	if code, out, _ := aftermath(t, dir, nil, "check"); code != 1 || !strings.HasPrefix(out, `rules/a\n\x1b[31m.yaml:1:8: `) || strings.Count(out, "\n") != 1 {
+		t.Errorf("exit %d, %q", code, out)
+	}
+}
+
 // check needs no secret with --secrets ignore, and names each missing one without.
 func TestCheckSecrets(t *testing.T) {
 	dir := t.TempDir()
