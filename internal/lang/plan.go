@@ -398,8 +398,7 @@ func (p *planner) membership(n *ast.BinaryNode) pairindex.Formula {
 			return pairindex.In(field, list)
 		}
 		if list != nil {
-			c := closures{}
-			return c.test(n, c.inList(n.Left, list))
+			return textIn(n, list)
 		}
 		return pairindex.Opaque()
 	}
@@ -420,8 +419,7 @@ func (p *planner) membership(n *ast.BinaryNode) pairindex.Formula {
 	if field, ok := textField(n.Left); ok {
 		return isOneOf(field, values)
 	}
-	c := closures{}
-	return c.test(n, c.inList(n.Left, NewList(values)))
+	return textIn(n, NewList(values))
 }
 
 // isOneOf tests that a text is one of those that are written out.

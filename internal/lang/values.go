@@ -23,6 +23,17 @@ func textIs(n ast.Node, text string) (f pairindex.Formula, ok bool) {
 	return v.IsText(text), true
 }
 
+// textIn tests that what is no text of the event, but made of such, is in a list.
+func textIn(n *ast.BinaryNode, list *List) pairindex.Formula {
+	c := closures{}
+	key, of := keyOf(n.Left), c.text(n.Left)
+	if key == "" || of == nil {
+		return c.test(n, c.inList(n.Left, list))
+	}
+	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Text: of}
+	return v.In(list)
+}
+
 // numberIs tests that what is no number of the event, but made of such, is a number.
 func numberIs(n ast.Node, k int64) (f pairindex.Formula, ok bool) {
 	if b, isBinary := n.(*ast.BinaryNode); isBinary && b.Operator == "%" {

@@ -148,8 +148,8 @@ func (b *builder) need(n *node) {
 		}
 	case remainder:
 		b.needs |= 1 << n.field
-	case textIs, valueIs:
-		v := n.ref.(*Value)
+	case textIs, textIn, valueIs:
+		v := n.valued()
 		b.texts |= v.Texts
 		b.needs |= v.Numbers
 	case sameNumber, lessNumber, sum:

@@ -23,6 +23,7 @@ const (
 	sum         // the sum of two numbers, each times a constant, is a third
 	remainder   // what is left of a number divided by a constant is another
 	textIs      // the text that is made of the event is this
+	textIn      // the text that is made of the event is in the set
 	valueIs     // the number that is made of the event is this
 	call        // a function of the event
 	opaque      // only the caller knows
@@ -45,7 +46,7 @@ type node struct {
 	size   int32 // of the tree that begins here, in nodes
 	number int64
 	text   string
-	ref    any // a Set, a Matcher, a sumIs, a *Value or a func(*Event) bool
+	ref    any // a Set, a Matcher, a sumIs, a *Value, a valueIn or a func(*Event) bool
 }
 
 func leaf(n node) Formula {
@@ -135,6 +136,27 @@ type Value struct {
 
 // IsText tests that a value is the text.
 func (v *Value) IsText(text string) Formula { return leaf(node{kind: textIs, text: text, ref: v}) }
+
+// In tests that a value is a text in the set.
+func (v *Value) In(set Set) Formula {
+	if set.Len() == 0 {
+		return Constant(false)
+	}
+	return leaf(node{kind: textIn, ref: valueIn{v, set}})
+}
+
+type valueIn struct {
+	value *Value
+	set   Set
+}
+
+// valued gives the value that a node is about.
+func (n *node) valued() *Value {
+	if in, ok := n.ref.(valueIn); ok {
+		return in.value
+	}
+	return n.ref.(*Value)
+}
 
 // IsNumber tests that a value is the number.
 func (v *Value) IsNumber(k int64) Formula { return leaf(node{kind: valueIs, number: k, ref: v}) }

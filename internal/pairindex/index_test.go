@@ -62,6 +62,9 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 		return ev.Numbers[n.field]%k.a == k.k, true
 	case textIs:
 		return n.ref.(*Value).Text(ev) == n.text, true
+	case textIn:
+		in := n.ref.(valueIn)
+		return in.set.Has(in.value.Text(ev)), true
 	case valueIs:
 		return int64(n.ref.(*Value).Number(ev)) == n.number, true
 	case call:
@@ -120,6 +123,9 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	case 12:
 		return Remainder(field, int64(r.IntN(3)*2-3), int64(r.IntN(3)-1))
 	case 13:
+		if r.IntN(3) == 0 {
+			return values[r.IntN(2)].In(sets[r.IntN(len(sets))])
+		}
 		return values[r.IntN(2)].IsText(text)
 	case 14:
 		return values[2].IsNumber(int64(r.IntN(5)))

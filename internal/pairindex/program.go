@@ -24,7 +24,7 @@ const (
 type programs struct {
 	steps  []step
 	sums   []sumIs
-	values []numberIs
+	values []comparison
 	refs   []any
 	known  map[any]int64 // the places of values, and of references that can be compared
 }
@@ -77,7 +77,10 @@ func (ps *programs) tree(nodes []node, begin int, yes, no uint16) {
 			s.number = int64(len(ps.sums))
 			ps.sums = append(ps.sums, n.ref.(sumIs))
 		case n.kind == valueIs:
-			s.number = ps.value(numberIs{ps.ref(n), n.number})
+			s.number = ps.value(comparison{ps.ref(n), n.number})
+		case n.kind == textIn:
+			in := n.ref.(valueIn)
+			s.number = ps.value(comparison{ps.ref(&node{kind: textIs, ref: in.value}), ps.ref(&node{kind: InSet, ref: in.set})})
 		case n.kind == call:
 			s.text = "" // the key
 			fallthrough
@@ -127,11 +130,11 @@ type keyed struct {
 	key  string
 }
 
-// numberIs is the place of a value and the number that it must be.
-type numberIs struct{ ref, k int64 }
+// comparison is the place of a value, and the number that it must be or the place of the set that it must be in.
+type comparison struct{ ref, with int64 }
 
 // value keeps each of these once.
-func (ps *programs) value(v numberIs) int64 {
+func (ps *programs) value(v comparison) int64 {
 	at, ok := ps.known[v]
 	if !ok {
 		at = int64(len(ps.values))
@@ -203,7 +206,10 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return ps.refs[s.number].(*Value).Text(ev) == s.text, true
 	case valueIs:
 		v := &ps.values[s.number]
-		return int64(ps.refs[v.ref].(*Value).Number(ev)) == v.k, true
+		return int64(ps.refs[v.ref].(*Value).Number(ev)) == v.with, true
+	case textIn:
+		v := &ps.values[s.number]
+		return ps.refs[v.with].(Set).Has(ps.refs[v.ref].(*Value).Text(ev)), true
 	case constant:
 		return s.number == 1, true
 	case call:

@@ -12,6 +12,7 @@ type series struct {
 	others   []int64  // times other
 	is       []int64
 	texts    map[string]uint32 // the openings of a value
+	more     map[string][]uint32
 	numbers  map[int64]uint32
 }
 
@@ -64,6 +65,12 @@ func (o *opener) seriesOf(demand uint32) (of seriesOf, ok bool) {
 	case sum, remainder:
 	case textIs:
 		of.ref = s.number
+	case textIn:
+		v := &o.values[s.number]
+		of.kind, of.ref = textIs, v.ref
+		if n := o.refs[v.with].(Set).Len(); n > smallSet || o.expanded+n > manyTexts {
+			return of, false
+		}
 	case valueIs:
 		of.ref = o.values[s.number].ref
 	default:
@@ -83,18 +90,37 @@ func (b *builder) join(to *series, s *step, opening uint32) {
 		}
 		to.openings = append(to.openings, opening)
 	case textIs:
-		if to.texts == nil {
-			to.texts = map[string]uint32{}
-			to.value = b.refs[s.number].(*Value)
+		to.value = b.refs[s.number].(*Value)
+		to.joinText(s.text, opening)
+	case textIn:
+		v := &b.values[s.number]
+		to.value = b.refs[v.ref].(*Value)
+		set := b.refs[v.with].(Set)
+		b.expanded += set.Len()
+		for text := range set.All {
+			to.joinText(text, opening)
 		}
-		to.texts[s.text] = opening
 	case valueIs:
 		v := &b.values[s.number]
+		to.value = b.refs[v.ref].(*Value)
 		if to.numbers == nil {
 			to.numbers = map[int64]uint32{}
-			to.value = b.refs[v.ref].(*Value)
 		}
-		to.numbers[v.k] = opening
+		to.numbers[v.with] = opening
+	}
+}
+
+// joinText enters one of the texts that an opening's test takes.
+func (to *series) joinText(text string, opening uint32) {
+	switch _, known := to.texts[text]; {
+	case !known && to.texts == nil:
+		to.texts = map[string]uint32{text: opening}
+	case !known:
+		to.texts[text] = opening
+	case to.more == nil:
+		to.more = map[string][]uint32{text: {opening}}
+	default:
+		to.more[text] = append(to.more[text], opening)
 	}
 }
 
@@ -117,8 +143,12 @@ func (x *Index) openSeries(f *Found, ev *Event, s *series) {
 			}
 		}
 	case textIs:
-		if i, ok := s.texts[s.value.Text(ev)]; ok {
+		text := s.value.Text(ev)
+		if i, ok := s.texts[text]; ok {
 			x.goThrough(f, ev, i)
+			for _, i := range s.more[text] {
+				x.goThrough(f, ev, i)
+			}
 		}
 	case valueIs:
 		if i, ok := s.numbers[int64(s.value.Number(ev))]; ok {
