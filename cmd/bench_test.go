@@ -23,6 +23,10 @@ import (
 const benchPacket = `{"CallbackCommand":"Sns.CallbackFriendDelete","PairList":[{"From_Account":"id","To_Account":"id1"},` +
 	`{"From_Account":"id","To_Account":"id2"},{"From_Account":"id","To_Account":"id3"}]}`
 
+// benchRequest is the packet's whole request.
+var benchRequest = "POST /?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS HTTP/1.1\r\n" +
+	fmt.Sprintf("Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(benchPacket), benchPacket)
+
 // BenchmarkAccept posts packets of three pairs over n keep-alive connections: to a bare net/http handler that decodes with encoding/json
 // and answers, to the same with a file to which all that wait are appended with one fsync (the limit of whatever stores before it
 // answers), and to serve as it is configured by default, which stores each one on stable storage before it answers, with
@@ -41,8 +45,6 @@ func BenchmarkAccept(b *testing.B) {
 }
 
 func benchAccept(b *testing.B, rules, n int) {
-	const query = "/?SdkAppid=1400000000&CallbackCommand=Sns.CallbackFriendDelete&contenttype=json&ClientIP=127.0.0.1&OptPlatform=iOS"
-	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", query, len(benchPacket), benchPacket)
 	bare := startBare(b, func([]byte) error { return nil })
 	synced := startBare(b, groupSync(b))
 	admin := freeAddr(b)
@@ -50,11 +52,11 @@ func benchAccept(b *testing.B, rules, n int) {
 	var bareRates, syncedRates, durableRates []float64
 	var accepted, allocated, objects uint64
 	for range max(b.N, 1) {
-		bareRates = append(bareRates, perSecond(throughput(b, bare, n, request, time.Second)))
-		syncedRates = append(syncedRates, perSecond(throughput(b, synced, n, request, time.Second)))
+		bareRates = append(bareRates, perSecond(throughput(b, bare, n, benchRequest, time.Second)))
+		syncedRates = append(syncedRates, perSecond(throughput(b, synced, n, benchRequest, time.Second)))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		count, took := throughput(b, durable, n, request, time.Second)
+		count, took := throughput(b, durable, n, benchRequest, time.Second)
 		runtime.ReadMemStats(&after)
 		accepted += count
 		allocated += after.TotalAlloc - before.TotalAlloc
@@ -75,8 +77,48 @@ func benchAccept(b *testing.B, rules, n int) {
 	if testing.Short() {
 		full = time.Second
 	}
-	count, _ := throughput(b, durable, n, request, full)
+	count, _ := throughput(b, durable, n, benchRequest, full)
 	b.ReportMetric(untilMatched(b, admin, accepted+count).Seconds(), "caught-up-s")
+}
+
+// BenchmarkAcceptRules posts the same to two programs, each a process of its own, one with 10 rules and one with 100,000. They take turns
+// of a second, and the ratio is the middle one of the ratios of all turns. At least 0.95 is what we want.
+func BenchmarkAcceptRules(b *testing.B) {
+	if testing.Short() {
+		b.Skip("it is no smaller with small inputs")
+	}
+	for _, n := range []int{64, 256} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			few, many := startSelf(b, serveVar, serveFolder(b, idleRules(10))), startSelf(b, serveVar, serveFolder(b, idleRules(100_000)))
+			var fewRates, manyRates, ratios []float64
+			for range b.N {
+				fewRates = append(fewRates, perSecond(throughput(b, few, n, benchRequest, time.Second)))
+				manyRates = append(manyRates, perSecond(throughput(b, many, n, benchRequest, time.Second)))
+				ratios = append(ratios, manyRates[len(manyRates)-1]/fewRates[len(fewRates)-1])
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(fewRates), "10-rules/s")
+			b.ReportMetric(median(manyRates), "100k-rules/s")
+			b.ReportMetric(median(ratios), "ratio")
+		})
+	}
+}
+
+// serveUntilEOF serves until its standard input ends, and prints the address of the callback port first.
+func serveUntilEOF(path string) error {
+	reg, err := newRegistry(nil)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	addr := make(chan string, 1)
+	go func() {
+		fmt.Println(<-addr)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	return serve(ctx, reg, path, false, &firstLine{to: addr}, os.Stderr)
 }
 
 // untilMatched waits until the rules have seen that many callbacks, and gives how long that took.
@@ -218,19 +260,7 @@ func freeAddr(b *testing.B) string {
 // startServe runs serve with the rules, and with more in its configuration, and gives the address of its callback port.
 func startServe(b *testing.B, rules []byte, more ...string) string {
 	b.Helper()
-	dir := b.TempDir()
-	admin := strings.Join(more, "")
-	if admin == "" {
-		admin = "admin: {listen: 127.0.0.1:0}\n"
-	}
-	for name, data := range map[string][]byte{
-		"rules.yaml":     rules,
-		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nrules: rules.yaml\nlog: {level: error}\n" + admin),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
+	path := serveFolder(b, rules, more...)
 	reg, err := newRegistry(nil)
 	if err != nil {
 		b.Fatal(err)
@@ -238,7 +268,7 @@ func startServe(b *testing.B, rules []byte, more ...string) string {
 	ctx, stop := context.WithCancel(context.Background())
 	addr, done := make(chan string, 1), make(chan error, 1)
 	out := &firstLine{to: addr}
-	go func() { done <- serve(ctx, reg, filepath.Join(dir, "aftermath.yaml"), false, out, os.Stderr) }()
+	go func() { done <- serve(ctx, reg, path, false, out, os.Stderr) }()
 	b.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -255,6 +285,25 @@ func startServe(b *testing.B, rules []byte, more ...string) string {
 		b.Fatal("serve does not start")
 	}
 	return ""
+}
+
+// serveFolder makes a folder with the rules and a configuration, which has more in it, and gives the configuration's path.
+func serveFolder(b *testing.B, rules []byte, more ...string) string {
+	b.Helper()
+	dir := b.TempDir()
+	admin := strings.Join(more, "")
+	if admin == "" {
+		admin = "admin: {listen: 127.0.0.1:0}\n"
+	}
+	for name, data := range map[string][]byte{
+		"rules.yaml":     rules,
+		"aftermath.yaml": []byte("callback: {listen: 127.0.0.1:0, apps: [{sdkappid: 1400000000}]}\nrules: rules.yaml\nlog: {level: error}\n" + admin),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "aftermath.yaml")
 }
 
 // firstLine gives the address of the callback port from the first line that serve prints.

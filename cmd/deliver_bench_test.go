@@ -18,12 +18,23 @@ import (
 	"time"
 )
 
-// receiverVar makes the test binary the receiver of webhooks instead of running tests, so that the receiver is another process.
-const receiverVar = "AFTERMATH_BENCH_RECEIVER"
+// receiverVar makes the test binary the receiver of webhooks instead of running tests, so that the receiver is another process;
+// serveVar makes it serve with the configuration that it names.
+const (
+	receiverVar = "AFTERMATH_BENCH_RECEIVER"
+	serveVar    = "AFTERMATH_BENCH_SERVE"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(receiverVar) != "" {
 		receive()
+		return
+	}
+	if path := os.Getenv(serveVar); path != "" {
+		if err := serveUntilEOF(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -61,12 +72,18 @@ type receiver struct {
 
 func startReceiver(b *testing.B) *receiver {
 	b.Helper()
+	return &receiver{b: b, url: "http://" + startSelf(b, receiverVar, "1")}
+}
+
+// startSelf runs the test binary in another role until the benchmark ends, and gives the first line that it prints.
+func startSelf(b *testing.B, role, value string) string {
+	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), receiverVar+"=1")
+	cmd.Env = append(os.Environ(), role+"="+value)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -89,7 +106,7 @@ func startReceiver(b *testing.B) *receiver {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &receiver{b: b, url: "http://" + strings.TrimSpace(line)}
+	return strings.TrimSpace(line)
 }
 
 // count is how many posts it has had.
