@@ -49,7 +49,7 @@ headers: {X-Who: "VIP {{ From_Account }}"}
 text: "{{ From_Account }}"
 `)
 	for _, seed := range []string{"bob", "a\r\nBcc: x@evil.example", "a\nb", "\x00", "=?utf-8?q?x?=", strings.Repeat(" ", 200), "😀\u2028\u0085",
-		`"\`, strings.Repeat("中", 60), " ", "a  b", strings.Repeat("a ", 60), ".\r\n.", "\t", "a,b <c@d>"} {
+		`"\`, strings.Repeat("中", 60), " ", "a  b", strings.Repeat("a ", 60), ".\r\n.", "\t", "a,b <c@d>", `\中`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, account string) {

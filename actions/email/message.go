@@ -105,13 +105,17 @@ const maxName = 256
 
 // use notes whether the address is ASCII, and gives it as a header shows it: runs of spaces in its name become one, since a
 // header may be folded at a space, and a folded line of nothing but spaces would be taken for the header's end. Of a name that is too long
-// for a line the beginning is shown.
+// for a line the beginning is shown. A backslash beside what isn't ASCII becomes the wide one: Go writes it as it is into an encoded word,
+// where none may stand (RFC 2047, section 5, rule 3), and whoever reads the header would find no address.
 func (l *letter) use(header string, a *mail.Address) *mail.Address {
 	l.utf8 = l.utf8 || !isASCII(a.Address)
 	l.show(header, strings.TrimSpace(a.Name+" <"+a.Address+">"))
 	name := strings.Join(strings.Fields(a.Name), " ")
 	if len(name) > maxName {
 		name = strings.ToValidUTF8(name[:maxName], "") + "…"
+	}
+	if !isASCII(name) {
+		name = strings.ReplaceAll(name, `\`, "＼")
 	}
 	return &mail.Address{Name: name, Address: a.Address}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -33,7 +34,14 @@ func (a *allow) check(root *ast.Node) []*Error {
 	return tidy(a.errs)
 }
 
+// refuse notes an error at n. A name of any length may stand in the source, and a message has to be read.
 func (a *allow) refuse(n ast.Node, format string, args ...any) {
+	const most = 200
+	for i, arg := range args {
+		if s, ok := arg.(string); ok && len(s) > most {
+			args[i] = strings.ToValidUTF8(s[:most], "") + "…"
+		}
+	}
 	a.errs = append(a.errs, &Error{byteOffset(a.src, n.Location().From), fmt.Sprintf(format, args...)})
 }
 

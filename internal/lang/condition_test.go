@@ -171,6 +171,7 @@ func TestConditionErrors(t *testing.T) {
 		at              string // the error is where this begins in the condition
 		message         string // and holds this
 	}{
+		{"endless name", strings.Repeat("O", 600) + ` == "a"`, strings.Repeat("O", 600), "unknown name " + strings.Repeat("O", 200) + "…"},
 		{"misspelt name", `From_Acount == "a"`, "From_Acount", "unknown name From_Acount; did you mean From_Account?"},
 		{"name in another case", `Mutual && from_account == "a"`, "from_account", "did you mean From_Account?"},
 		{"misspelt list", `From_Account in vip`, "vip", "unknown list vip; did you mean vips?"},
