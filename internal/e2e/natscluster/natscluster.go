@@ -3,6 +3,7 @@ package natscluster
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ func Build(dir string) (Binary, error) {
 type Cluster struct {
 	Servers []*Server
 	t       testing.TB
+	held    []net.Listener // addresses of servers that have not started yet
 
 	mu  sync.Mutex
 	cut map[string]bool // servers that are cut off from the others, by name
@@ -66,6 +68,7 @@ func (b Binary) Start(t testing.TB, n int) *Cluster {
 		s.configure(t, n)
 	}
 	t.Cleanup(c.stop)
+	c.free()
 	for _, s := range c.Servers {
 		s.Start()
 	}
@@ -81,9 +84,9 @@ func (b Binary) Start(t testing.TB, n int) *Cluster {
 func (c *Cluster) add(b Binary, name string) {
 	s := &Server{Name: name, c: c, binary: b}
 	var err error
-	s.clients, err = newProxy(freeAddr(c.t), false, func(string) bool { return true })
+	s.clients, err = newProxy(c.freeAddr(), false, func(string) bool { return true })
 	if err == nil {
-		s.routes, err = newProxy(freeAddr(c.t), true, func(from string) bool { return !c.isCut(name) && !c.isCut(from) })
+		s.routes, err = newProxy(c.freeAddr(), true, func(from string) bool { return !c.isCut(name) && !c.isCut(from) })
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -91,13 +94,29 @@ func (c *Cluster) add(b Binary, name string) {
 	c.Servers = append(c.Servers, s)
 }
 
-func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freeAddr gives a loopback address that nobody listens on. It is held until the servers start, so that no two get the same, and its port is below
+// those that systems give to whoever asks for any: a connection or a listener of another test could have it by then.
+func (c *Cluster) freeAddr() string {
+	c.t.Helper()
+	const lowest, beyond = 10_000, 32_768
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(beyond-lowest))); err == nil {
+			c.held = append(c.held, l)
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	c.t.Fatal(err)
+	return ""
+}
+
+// free lets the servers have the addresses that are held for them.
+func (c *Cluster) free() {
+	for _, l := range c.held {
+		l.Close()
+	}
+	c.held = nil
 }
 
 func (s *Server) configure(t testing.TB, n int) {
