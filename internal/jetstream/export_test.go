@@ -22,10 +22,7 @@ func (s *Store) StopServer() {
 	s.session().srv.WaitForShutdown()
 }
 
-// PurgeNow takes away what is older than is kept.
-func (s *Store) PurgeNow() { s.wantPurge() }
-
-// Purge is PurgeNow, and returns when it is done.
+// Purge takes away what is older than is kept.
 func (s *Store) Purge(ctx context.Context) error { return s.purge(ctx) }
 
 // StreamDir is the folder of a stream of the embedded server.

@@ -141,11 +141,17 @@ func TestKeep(t *testing.T) {
 	}
 	eventually(t, "two packs acked", func() bool { return s.Status().Waiting == 2 })
 	ahead.Store(int64(2 * time.Hour))
-	s.PurgeNow()
+	purge := func() {
+		t.Helper()
+		if err := s.Purge(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purge()
 	eventually(t, "what is handled and old is purged", func() bool { return s.Status().Packs == 2 })
 	closeStore(t, s)
 	s = open(t, o)
-	s.PurgeNow()
+	purge()
 	for i := range 2 {
 		p, err := s.NextPack(ctx)
 		if err != nil {
@@ -156,7 +162,9 @@ func TestKeep(t *testing.T) {
 		}
 		p.Ack()
 	}
-	eventually(t, "all but the last purged", func() bool { s.PurgeNow(); return s.Status().Packs == 1 })
+	eventually(t, "all packs acked", func() bool { return s.Status().Waiting == 0 })
+	purge()
+	eventually(t, "all but the last purged", func() bool { return s.Status().Packs == 1 })
 	closeStore(t, s)
 	s = open(t, o)
 	own, _, err := s.Totals(ctx)
