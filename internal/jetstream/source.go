@@ -21,6 +21,7 @@ type source[T any] struct {
 	cons   func(*session) jetstream.Consumer
 	decode func(m jetstream.Msg, h *hold[T], at time.Time, again bool) (T, error)
 	out    chan T
+	ask    int // messages that a cluster is asked for at once: see portion
 
 	mu    sync.Mutex
 	old   uint64              // messages up to it were there when the store was opened
@@ -113,7 +114,7 @@ func newSource[T any](
 	decode func(m jetstream.Msg, h *hold[T], at time.Time, again bool) (T, error),
 ) *source[T] {
 	return &source[T]{
-		s: s, name: name, cons: cons, decode: decode, out: out,
+		s: s, name: name, cons: cons, decode: decode, out: out, ask: 1,
 		held: make(map[uint64]*hold[T]), acked: make(map[uint64]struct{}),
 	}
 }
@@ -135,7 +136,7 @@ func next[T any](ctx context.Context, s *Store, out <-chan T) (v T, err error) {
 
 const (
 	fetched      = 32                     // messages that are asked for at once
-	fetchedBytes = maxPayload + 64<<10    // and bytes, of the embedded server: what does not fit then never comes, so there is room for the largest one
+	fetchedBytes = maxPayload + 64<<10    // and bytes: what does not fit then never comes from an embedded server, so there is room for the largest one
 	fetchWait    = 500 * time.Millisecond // for the last of them; the store's end waits for it
 )
 
@@ -159,26 +160,37 @@ func (c *source[T]) run(ctx context.Context, ss *session) {
 func (c *source[T]) read(ctx context.Context, cons jetstream.Consumer) error {
 	// Not until ctx ends: what the server has sent by then must be given back.
 	asked := time.Now() // none was sent before
-	opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(fetchWait)}
+	n, opts := fetched, []jetstream.FetchOpt{jetstream.FetchMaxWait(fetchWait)}
 	if c.s.o.URL == "" {
-		// The servers of a cluster say that a batch with such a bound is over before they send what is in it.
 		opts = append(opts, jetstream.FetchMaxBytes(fetchedBytes))
+	} else {
+		n = c.ask
 	}
-	batch, err := cons.Fetch(fetched, opts...)
+	batch, err := cons.Fetch(n, opts...)
 	if err != nil {
 		return err
 	}
+	got, largest := 0, 0
 	for m := range batch.Messages() {
+		got, largest = got+1, max(largest, len(m.Data()))
 		if err == nil {
 			err = c.give(ctx, m, asked)
 		} else {
 			m.Nak() // so that it comes again at once; where it is lost it comes after ackWait
 		}
 	}
+	c.ask = portion(got, largest)
 	if err == nil {
 		err = batch.Error()
 	}
 	return err
+}
+
+// portion is how many messages a cluster is asked for at once after a batch of so many, the largest of which has so many bytes. Its
+// servers say of a batch with a bound by bytes that it is over before they send what is in it. So no more are asked for than would
+// be within the bound if all were as large, and at most twice as many as came last.
+func portion(got, largest int) int {
+	return max(1, min(2*got, fetchedBytes/max(largest, 1), fetched))
 }
 
 func (c *source[T]) give(ctx context.Context, m jetstream.Msg, asked time.Time) error {
