@@ -358,8 +358,8 @@ func (c *compiler) named(f *File, r *Rule, ref actionRef) string {
 	return ref.name
 }
 
-// warnOdd tells of lists and actions that nothing uses, of conditions that say the same for every pair and of those that no index
-// serves.
+// warnOdd tells of lists and actions that nothing uses, of conditions that say the same for every pair and of those that are
+// evaluated for every pair.
 func (c *compiler) warnOdd(files []*File) {
 	warn := func(f *File, at place, format string, args ...any) {
 		c.warnings = append(c.warnings, Problem{File: f.Name, Line: int(at.line), Column: int(at.column), Message: fmt.Sprintf(format, args...), Warning: true})
@@ -383,9 +383,9 @@ func (c *compiler) warnOdd(files []*File) {
 				warn(f, r.at, "the condition of the rule %s is always true", r.Name)
 			case constant || r.FoundBy == foundNever:
 				warn(f, r.at, "the condition of the rule %s is never true", r.Name)
-			case r.FoundBy == foundEach:
-				warn(f, r.at, "no index serves the condition of the rule %s: it is evaluated for every pair. That is fine for a few rules; "+
-					"for very many, add an == or in on an account with &&", r.Name)
+			case strings.HasPrefix(r.FoundBy, foundEach):
+				warn(f, r.at, "no index serves the condition of the rule %s: it is %s. That is fine for a few rules; "+
+					"for very many, add an == or in on an account with &&", r.Name, r.FoundBy)
 			}
 		}
 		rules = rules[f.count():]

@@ -9,7 +9,7 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/pairindex"
 )
 
-// What FoundBy says of rules that no atom finds.
+// What FoundBy says of rules that no atom finds. What it says of others that are evaluated for every pair begins with foundEach.
 const (
 	foundNever    = "never"
 	foundAlways   = "matches every pair"
@@ -50,9 +50,9 @@ func (rs *RuleSet) buildIndex() (hot []hotKey) {
 		return pairindex.Rule{Formula: r.condition.Formula(), Stop: r.stops()}
 	}, pairindex.Options{
 		Texts: lang.Likely(),
-		Found: func(i int, by []pairindex.Atom, always bool) {
-			r := &rs.all[i]
-			r.FoundBy = d.describe(r, by, always)
+		Found: func(i int, way pairindex.Way) {
+			r, by := &rs.all[i], way.Atoms
+			r.FoundBy = d.describe(r, &way)
 			for j := range by {
 				if by[j].Rules < manyShare {
 					continue
@@ -81,32 +81,63 @@ type describer struct {
 	known map[string]string // each text once: many rules have the same
 }
 
-func (d *describer) describe(r *Rule, by []pairindex.Atom, always bool) string {
+func (d *describer) describe(r *Rule, way *pairindex.Way) string {
 	switch value, constant := r.condition.Constant(); {
 	case !r.Enabled:
 		return foundDisabled
 	case constant && value:
 		return foundAlways
-	case always:
-		return foundEach
-	case len(by) == 0:
+	case way.Manner != pairindex.ByAtoms:
+		return d.once(together(way))
+	case len(way.Atoms) == 0:
 		return foundNever
 	}
 	var ways []string
-	for i := range by {
-		if by[i].Field >= pairindex.MaxNumbers && len(by) > 1 {
+	for i := range way.Atoms {
+		a := &way.Atoms[i]
+		if a.Field >= pairindex.MaxNumbers && len(way.Atoms) > 1 {
 			continue // a pattern fails on texts of such a length
 		}
-		if way := d.way(&by[i]); !slices.Contains(ways, way) {
-			ways = append(ways, way)
+		if text := d.way(a); !slices.Contains(ways, text) {
+			ways = append(ways, text)
 		}
 	}
-	text := strings.Join(ways, " or ")
+	return d.once(strings.Join(ways, " or "))
+}
+
+func (d *describer) once(text string) string {
 	if known, ok := d.known[text]; ok {
 		return known
 	}
 	d.known[text] = text
 	return text
+}
+
+// together says how a rule that no atom serves is found, beside others of its kind.
+func together(way *pairindex.Way) string {
+	switch way.Manner {
+	case pairindex.LookedUp:
+		return fmt.Sprintf("one look-up of %s for %d rules", brief(way.Value), way.Rules)
+	case pairindex.OneTest:
+		return fmt.Sprintf("one test for %d rules", way.Rules)
+	case pairindex.OnePass:
+		return fmt.Sprintf("%s, in one pass over %d rules like it", foundEach, way.Rules)
+	case pairindex.Behind:
+		return fmt.Sprintf("%s that passes a test of %d rules", foundEach, way.Rules)
+	}
+	if way.Value != "" {
+		return fmt.Sprintf("%s, as fewer than %d rules like it ask for %s", foundEach, pairindex.Enough, brief(way.Value))
+	}
+	return foundEach
+}
+
+// brief is a value's key as far as a line has room for it.
+func brief(key string) string {
+	const most = 60
+	if len(key) <= most {
+		return key
+	}
+	return strings.ToValidUTF8(key[:most], "") + "…"
 }
 
 func (d *describer) way(a *pairindex.Atom) string {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,51 @@ func TestFoundBy(t *testing.T) {
 		if got := rs.Rules[0].FoundBy; got != tt.want {
 			t.Errorf("%s is found by %s, want %s", tt.condition, got, tt.want)
 		}
+	}
+}
+
+// Of rules that no atom serves it is said what many of them share, and what each of them costs.
+func TestFoundTogether(t *testing.T) {
+	each := func(format string) func(int) string {
+		return func(i int) string { return fmt.Sprintf(format, i) }
+	}
+	const webEach = `OptPlatform != "Web" && `
+	tests := []struct {
+		name      string
+		condition func(i int) string
+		rules     int
+		want      string
+	}{
+		{"a made text", each(`trim(From_Account) == "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"a made text, of which there are few", each(`trim(From_Account) == "%d"`), 3, "evaluated for every pair, as fewer than 4 rules like it ask for trim(From_Account)"},
+		{"part of a text", each(`To_Account[1:-2] == "%d"`), 5, "one look-up of To_Account[1:-2] for 5 rules"},
+		{"lists of their own", each(`trim(From_Account) in ["%d", "a"]`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"a place", each(`indexOf(From_Account, "\n") == %d`), 4, `one look-up of indexOf(From_Account, "\n") for 4 rules`},
+		{"ranges", each(`cidr(ClientIP, "10.%d.0.0/16")`), 4, "one look-up of the first 16 of 32 bits of ClientIP for 4 rules"},
+		{"a range alone", each(`cidr(ClientIP, "10.%d.0.0/16")`), 1, "evaluated for every pair, as fewer than 4 rules like it ask for the first 16 of 32 bits of ClientIP"},
+		{"a zone's hours", each(`inZone(Time, "Asia/Shanghai").Hour() == %d`), 4, `one look-up of inZone(Time, "Asia/Shanghai").Hour() for 4 rules`},
+		{"a value that several rules demand", func(i int) string { return fmt.Sprintf(`trim(From_Account) == "%d" && PairCount != %d`, i/2, i) }, 8, "one look-up of trim(From_Account) for 8 rules"},
+		{"a long name", each(`trim(trimPrefix(From_Account, "` + strings.Repeat("é", 40) + `")) == "%d"`), 4,
+			`one look-up of trim(trimPrefix(From_Account, "` + strings.Repeat("é", 14) + `… for 4 rules`},
+		{"behind a test that most pairs pass", each(webEach + `trim(From_Account) == "%d"`), 5, "one look-up of trim(From_Account) for 5 rules"},
+		{"sums", each(`PairCount * 1%d == PairIndex - 7`), 4, "evaluated for every pair, in one pass over 4 rules like it"},
+		{"remainders", each(`len(From_Account) %% 1%d == 3`), 4, "evaluated for every pair, in one pass over 4 rules like it"},
+		{"a remainder", each(`len(From_Account) %% 1%d == 3`), 1, "evaluated for every pair"},
+		{"a test that few pairs pass", each(`From_Account == To_Account && PairCount != %d`), 4, "one test for 4 rules"},
+		{"a test that few pairs pass, of few rules", each(`From_Account == To_Account && PairCount != %d`), 3, "evaluated for every pair"},
+		{"a test that most pairs pass", each(webEach + `PairCount != %d`), 4, "evaluated for every pair that passes a test of 4 rules"},
+		{"equal calls", each(`inZone(Time, "Asia/Shanghai").Hour() > 5 && PairCount != %d`), 4, "evaluated for every pair that passes a test of 4 rules"},
+		{"equal calls, and a test that few pairs pass", each(`inZone(Time, "Asia/Shanghai").Hour() > 5 && From_Account == To_Account && PairCount != %d`), 4, "one test for 4 rules"},
+		{"what is not as the others", each(`From_Account != "%d"`), 9, "evaluated for every pair"},
+		{"what may fail", each(`int(From_Account) == %d`), 9, "evaluated for every pair"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for i, r := range indexSet(t, tt.rules, tt.condition).Rules {
+				if r.FoundBy != tt.want {
+					t.Errorf("rule %d, %s, is found by %q, want %q", i, r.Condition, r.FoundBy, tt.want)
+				}
+			}
+		})
 	}
 }

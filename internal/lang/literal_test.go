@@ -57,11 +57,11 @@ func TestLiteralsOfPatterns(t *testing.T) {
 			var got []string
 			pairindex.Build(1, func(int) pairindex.Rule {
 				return pairindex.Rule{Formula: literalsOf(field).within(re.Simplify())}
-			}, pairindex.Options{Found: func(_ int, by []pairindex.Atom, always bool) {
-				if always {
+			}, pairindex.Options{Found: func(_ int, way pairindex.Way) {
+				if way.Manner == pairindex.Alone {
 					got = append(got, "nothing")
 				}
-				for _, a := range by {
+				for _, a := range way.Atoms {
 					kind := map[pairindex.Kind]string{pairindex.Equal: "equal", pairindex.Prefix: "prefix", pairindex.Suffix: "suffix", pairindex.Contains: "part"}[a.Kind]
 					if a.Field >= kinds {
 						kind += " " + TextName(a.Field)

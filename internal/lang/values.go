@@ -60,7 +60,7 @@ func inRangeOf(n *ast.CallNode, p netip.Prefix) pairindex.Formula {
 		return c.test(n, c.textTest(address, inRange(p)))
 	}
 	size, bits := p.Addr().BitLen(), p.Bits()
-	v := &pairindex.Value{Key: fmt.Sprintf("%d of %d bits %s", bits, size, key), Texts: c.texts, Numbers: c.numbers}
+	v := &pairindex.Value{Key: fmt.Sprintf("the first %d of %d bits of %s", bits, size, key), Texts: c.texts, Numbers: c.numbers}
 	v.Number = func(ev *pairindex.Event) int {
 		addr, err := netip.ParseAddr(text(ev))
 		if addr = addr.Unmap(); err != nil || addr.BitLen() != size {
@@ -90,13 +90,10 @@ func keyOf(n ast.Node) string {
 	return b.String()
 }
 
-// writeKey writes a tree, functions and operators before what they take. It gives false for what has no key: lists, whose names tell
-// nothing of what is in them.
+// writeKey writes a tree much as conditions are written, with brackets wherever they may matter. It gives false for what has no key:
+// lists, whose names tell nothing of what is in them.
 func writeKey(b *strings.Builder, n ast.Node) bool {
 	switch n := n.(type) {
-	case nil:
-		b.WriteString("()")
-		return true
 	case *ast.IdentifierNode:
 		b.WriteString(n.Value)
 		_, known := names[n.Value]
@@ -111,28 +108,34 @@ func writeKey(b *strings.Builder, n ast.Node) bool {
 		b.WriteString(strconv.FormatFloat(n.Value, 'e', -1, 64))
 		return true
 	case *ast.UnaryNode:
-		return writeKeys(b, n.Operator, n.Node)
+		return writeKeys(b, n.Operator+"(", "", ")", n.Node)
 	case *ast.BinaryNode:
-		return writeKeys(b, n.Operator, n.Left, n.Right)
+		return writeKeys(b, "(", " "+n.Operator+" ", ")", n.Left, n.Right)
 	case *ast.SliceNode:
-		return writeKeys(b, ":", n.Node, n.From, n.To)
+		return writeKey(b, n.Node) && writeKeys(b, "[", ":", "]", n.From, n.To)
 	case *ast.BuiltinNode:
-		return writeKeys(b, n.Name, n.Arguments...)
+		return writeKeys(b, n.Name+"(", ", ", ")", n.Arguments...)
 	case *ast.CallNode:
 		name := calleeOf(n)
-		return name != "" && writeKeys(b, name, n.Arguments...)
+		if method, ok := strings.CutPrefix(name, "Time."); ok {
+			return writeKeys(b, "", "", "."+method+"()", n.Arguments...)
+		}
+		return name != "" && writeKeys(b, name+"(", ", ", ")", n.Arguments...)
 	}
 	return false
 }
 
-func writeKeys(b *strings.Builder, of string, parts ...ast.Node) bool {
-	b.WriteString("(" + of)
-	for _, n := range parts {
-		b.WriteByte(' ')
-		if !writeKey(b, n) {
+// writeKeys writes those of the parts that are there.
+func writeKeys(b *strings.Builder, before, between, after string, parts ...ast.Node) bool {
+	b.WriteString(before)
+	for i, n := range parts {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		if n != nil && !writeKey(b, n) {
 			return false
 		}
 	}
-	b.WriteByte(')')
+	b.WriteString(after)
 	return true
 }

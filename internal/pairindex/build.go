@@ -17,9 +17,8 @@ type Rule struct {
 type Options struct {
 	// Texts estimates for each text how likely two events have the same; 0 is very seldom.
 	Texts [MaxTexts]float64
-	// Found is told, rule by rule, which atoms the rule is found by; none, and whether it is looked at for every event. Nil is told
-	// nothing.
-	Found func(rule int, by []Atom, always bool)
+	// Found is told of each rule how it is found; nil is told nothing.
+	Found func(rule int, way Way)
 
 	manyFound int // how many rules that are found by the same are grouped; 0 is as many as usual
 	tableText int // how much text a table may have; 0 is as much as it can
@@ -42,8 +41,8 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 		r := rule(i)
 		c := p.plan(r.Formula)
 		b.rule(i, r, &c)
-		if o.Found != nil {
-			o.Found(i, b.counted(c.atoms), c.all)
+		if o.Found != nil && !c.all {
+			o.Found(i, Way{Atoms: b.counted(c.atoms)})
 		}
 	}
 	b.finish()

@@ -128,7 +128,7 @@ func Remainder(a uint8, divisor, k int64) Formula {
 
 // Value is a text or a number that is made of an event. To make it cannot fail, and keeps nothing of the event.
 type Value struct {
-	Key            string // those with the same one are the same
+	Key            string // those with the same one are the same; it says what they are
 	Texts, Numbers uint32 // a bit for each text and number that it is made of
 	Text           func(*Event) string
 	Number         func(*Event) int

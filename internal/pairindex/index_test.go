@@ -233,14 +233,14 @@ func TestFound(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			Build(1, func(int) Rule { return Rule{Formula: tt.formula} }, Options{Found: func(_ int, by []Atom, always bool) {
+			Build(1, func(int) Rule { return Rule{Formula: tt.formula} }, Options{Found: func(_ int, way Way) {
 				switch {
-				case always:
+				case way.Manner == Alone:
 					got = append(got, "every event")
-				case len(by) == 0:
+				case len(way.Atoms) == 0:
 					got = append(got, "never")
 				}
-				for _, a := range by {
+				for _, a := range way.Atoms {
 					value := a.Text
 					if a.Kind == AtMost {
 						value = fmt.Sprint(a.Number)
@@ -260,8 +260,8 @@ func TestHotKey(t *testing.T) {
 	rare := 0
 	Build(1000, func(i int) Rule {
 		return Rule{Formula: And(Text(Equal, 0, "everybody"), Text(Equal, 1, fmt.Sprint(i)))}
-	}, Options{Found: func(_ int, by []Atom, _ bool) {
-		if len(by) == 1 && by[0].Field == 1 {
+	}, Options{Found: func(_ int, way Way) {
+		if len(way.Atoms) == 1 && way.Atoms[0].Field == 1 {
 			rare++
 		}
 	}})

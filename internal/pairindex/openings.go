@@ -49,6 +49,7 @@ type opener struct {
 	shared  []int  // by number: how many of some rules have the demand
 	found   []posting
 	hot     []hotRules
+	telling bool // how rules are found
 }
 
 // hotRules are found by the same. put takes the postings that stand for them.
@@ -65,13 +66,16 @@ func (b *builder) findOpenings() {
 	b.residual = nil
 	o.findHot()
 	o.path, o.shared = make([]bool, len(o.steps)), make([]int, len(o.steps))
-	for _, r := range o.open(rules, 0) {
+	o.telling = b.options.Found != nil
+	for _, r := range o.open(rules, 0, Way{Manner: Alone}) {
 		b.always = append(b.always, r.posting)
+		o.tell(r, Way{Manner: Alone})
 	}
+	o.telling = false // the others are found by atoms
 	b.opened = uint32(len(b.openings))
 	for _, h := range o.hot {
 		begin := uint32(len(b.openings))
-		for _, r := range o.open(h.rules, 0) {
+		for _, r := range o.open(h.rules, 0, Way{}) {
 			h.put(r.posting)
 		}
 		if end := uint32(len(b.openings)); end > begin {
@@ -150,8 +154,9 @@ func (o *opener) openables(postings []uint32) []openable {
 	return rules
 }
 
-// open makes the openings of rules below those of a path, and gives the rules that have no demand besides which is worth one.
-func (o *opener) open(rules []openable, depth int) (rest []openable) {
+// open makes the openings of rules below those of a path, and gives the rules that have no demand besides which is worth one. way is how
+// rules on the path are found.
+func (o *opener) open(rules []openable, depth int, way Way) (rest []openable) {
 	few := 1
 	if depth > 0 {
 		few = manyOpen
@@ -191,16 +196,19 @@ func (o *opener) open(rules []openable, depth int) (rest []openable) {
 			o.shared[d] = 0
 		}
 	}
-	o.inSeries(order, func(d uint32) { o.enter(d, under[d], depth) })
+	o.inSeries(order, under, func(d uint32, by Way) {
+		o.enter(d, under[d], depth, by.or(way).or(o.wayThrough(d, len(under[d]))))
+	})
 	return rest
 }
 
 // enter makes the opening of rules that share a demand, and those within it.
-func (o *opener) enter(demand uint32, rules []openable, depth int) {
+func (o *opener) enter(demand uint32, rules []openable, depth int, way Way) {
 	n := uint32(len(o.openings))
 	o.openings = append(o.openings, opening{step: o.steps[demand], holds: o.holds[demand]})
 	o.path[demand] = true
-	for _, r := range o.open(rules, depth+1) {
+	for _, r := range o.open(rules, depth+1, way) {
+		o.tell(r, way)
 		if r.all && !slices.ContainsFunc(r.demands, func(d uint32) bool { return !o.path[d] }) {
 			r.posting |= 1 // it demands nothing but the path
 		}

@@ -23,14 +23,15 @@ type seriesOf struct {
 	ref          int64
 }
 
-// inSeries enters demands, those that make a series behind one opening that stands for them all.
-func (o *opener) inSeries(demands []uint32, enter func(demand uint32)) {
+// inSeries enters demands, those that make a series behind one opening that stands for them all. enter is told how rules under a
+// demand are found by that.
+func (o *opener) inSeries(demands []uint32, under map[uint32][]openable, enter func(demand uint32, way Way)) {
 	var order []seriesOf
 	members := map[seriesOf][]uint32{}
 	for _, d := range demands {
 		of, ok := o.seriesOf(d)
 		if !ok {
-			enter(d)
+			enter(d, Way{Manner: Alone})
 			continue
 		}
 		if members[of] == nil {
@@ -39,22 +40,35 @@ func (o *opener) inSeries(demands []uint32, enter func(demand uint32)) {
 		members[of] = append(members[of], d)
 	}
 	for _, of := range order {
+		way := o.wayOf(of)
 		if len(members[of]) < manyOpen {
 			for _, d := range members[of] {
-				enter(d)
+				enter(d, Way{Manner: Alone, Value: way.Value})
 			}
 			continue
+		}
+		for _, d := range members[of] {
+			way.Rules += len(under[d])
 		}
 		first, n := len(o.openings), len(o.series)
 		o.openings = append(o.openings, opening{step: uint32(n), series: true})
 		o.series = append(o.series, series{kind: of.kind, field: of.field, other: of.other})
 		for _, d := range members[of] {
 			at := uint32(len(o.openings))
-			enter(d)
+			enter(d, way)
 			o.join(&o.series[n], &o.builder.steps[o.steps[d]], at)
 		}
 		o.openings[first].next = uint32(len(o.openings))
 	}
+}
+
+// wayOf is how rules in a series are found.
+func (o *opener) wayOf(of seriesOf) Way {
+	switch of.kind {
+	case sum, remainder:
+		return Way{Manner: OnePass}
+	}
+	return Way{Manner: LookedUp, Value: o.refs[of.ref].(*Value).Key}
 }
 
 // seriesOf tells which series a demand belongs to.
