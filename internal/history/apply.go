@@ -98,7 +98,7 @@ func (h *History) follow(ctx context.Context) error {
 	if err := h.store(ctx, b); err != nil || letters {
 		return err
 	}
-	return h.takeLetters(ctx, f)
+	return h.takeOlder(ctx, f)
 }
 
 // newPacks gives what was recorded after the pack of the number: what this process has handed over where that is the next, and what
@@ -148,7 +148,7 @@ func (h *History) at(seq uint64) {
 	h.state.Seq = seq
 }
 
-// place gives the last pack that is in the file, and whether the dead letters were taken in.
+// place gives the last pack that is in the file, and whether the dead letters and what is parked were taken in.
 func (f *file) place(ctx context.Context) (seq uint64, stored int64, letters bool, err error) {
 	err = f.write.QueryRowContext(ctx, "SELECT seq, stored, letters FROM place").Scan(&seq, &stored, &letters)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -267,25 +267,23 @@ func (b *batch) ended(ctx context.Context, d *engine.Ended, at place) error {
 	return nil
 }
 
-// takeLetters takes in the dead letters whose outcomes are kept no more. It is done once for each file.
-func (h *History) takeLetters(ctx context.Context, f *file) error {
+// takeOlder takes in the dead letters and what is parked, where their outcomes are kept no more or are lost. It is done once for each file.
+func (h *History) takeOlder(ctx context.Context, f *file) error {
 	b := newBatch(f)
 	for letter, err := range h.o.Source.DeadLetters(ctx) {
 		if err != nil {
 			return err
 		}
-		r, err := b.row(ctx, letter.Job.ID, func() *row { return rowOfJob(&letter.Job) })
+		if b, err = b.older(ctx, &letter.Parked, isDead); err != nil {
+			return err
+		}
+	}
+	for p, err := range h.o.Source.ParkedDeliveries(ctx) {
 		if err != nil {
 			return err
 		}
-		if r.n == 0 {
-			r.status, r.attempts, r.parks, r.err = isDead, letter.Attempt, letter.Parks, letter.Error
-		}
-		if len(b.rows) >= maxEvents {
-			if err := b.store(ctx); err != nil {
-				return err
-			}
-			b = newBatch(f)
+		if b, err = b.older(ctx, p, isPending); err != nil {
+			return err
 		}
 	}
 	if err := b.store(ctx); err != nil {
@@ -293,6 +291,28 @@ func (h *History) takeLetters(ctx context.Context, f *file) error {
 	}
 	_, err := f.write.ExecContext(ctx, "UPDATE place SET letters = 1")
 	return err
+}
+
+// older takes in a delivery as the store has it, unless outcomes have told of it. It gives the batch to go on with.
+func (b *batch) older(ctx context.Context, p *engine.Parked, status int) (*batch, error) {
+	known := true
+	r, err := b.row(ctx, p.Job.ID, func() *row {
+		known = false
+		return rowOfJob(&p.Job)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		r.status, r.attempts, r.parks, r.err = status, p.Attempt, p.Parks, p.Error
+		if status == isPending {
+			r.next = p.Due.UnixNano()
+		}
+	}
+	if len(b.rows) < maxEvents {
+		return b, nil
+	}
+	return newBatch(b.f), b.store(ctx)
 }
 
 // pruned is how many deliveries one transaction takes away.

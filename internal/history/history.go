@@ -18,6 +18,7 @@ type Source interface {
 	Events(ctx context.Context, from uint64) iter.Seq2[*engine.EventPack, error]
 	EventsAt(ctx context.Context, seq uint64) (*engine.EventPack, error)
 	DeadLetters(ctx context.Context) iter.Seq2[*engine.DeadLetter, error]
+	ParkedDeliveries(ctx context.Context) iter.Seq2[*engine.Parked, error]
 }
 
 // Options are what a History is made of.

@@ -337,17 +337,39 @@ func TestSpoiltWhileOpen(t *testing.T) {
 	})
 }
 
-// A dead letter whose outcomes are kept no more is found all the same.
-func TestOldDeadLetters(t *testing.T) {
+// A dead letter, and what is parked, whose outcomes are kept no more or are lost, is found all the same; what outcomes tell goes before it.
+func TestOlder(t *testing.T) {
 	l := newLog(t)
-	letter := &engine.DeadLetter{Parked: engine.Parked{Job: job("old", "vip", "crm", "alice", "bob", 1), Attempt: 7, Error: "410"}, At: epoch}
-	must(t, l.Bury(context.Background(), letter))
-	h := New(Options{Path: filepath.Join(t.TempDir(), "history.db"), Source: l})
-	run(t, h)
-	eventually(t, "the dead letter to be found", func() bool {
-		page, _, err := h.Search(context.Background(), Query{Status: Dead, Limit: 5})
-		return err == nil && len(page) == 1 && page[0].ID == "old" && page[0].Attempts == 7
-	})
+	due := epoch.Add(time.Hour)
+	parked := func(id string, attempt int) engine.Parked {
+		return engine.Parked{Job: job(id, "vip", "crm", "alice", "bob", 1), Attempt: attempt, Parks: 2, Due: due, Error: "503"}
+	}
+	must(t, l.Bury(context.Background(), &engine.DeadLetter{Parked: parked("dead", 7), At: epoch}))
+	must(t, l.Park(context.Background(), []engine.Parked{parked("waits", 3), parked("done", 1)}))
+	l.record(ended(job("done", "vip", "crm", "alice", "bob", 1), engine.OutcomeDone, 2, 2, ""))
+	h := follow(t, l, filepath.Join(t.TempDir(), "history.db"))
+	for _, want := range []Delivery{
+		{ID: "dead", Status: Dead, Attempts: 7, LastError: "503"},
+		{ID: "waits", Status: Pending, Attempts: 3, LastError: "503", NextAttempt: &due},
+		{ID: "done", Status: Done, Attempts: 2},
+	} {
+		page, _, err := h.Search(context.Background(), Query{Status: want.Status, Limit: 5})
+		if err != nil || len(page) != 1 {
+			t.Errorf("%s: %+v, %v", want.Status, page, err)
+			continue
+		}
+		got := page[0]
+		if got.ID != want.ID || got.Attempts != want.Attempts || got.LastError != want.LastError ||
+			(want.NextAttempt != nil) != (got.NextAttempt != nil) || want.NextAttempt != nil && !got.NextAttempt.Equal(*want.NextAttempt) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	// What comes of it later is taken in.
+	l.record(ended(job("waits", "vip", "crm", "alice", "bob", 1), engine.OutcomeDone, 2, 4, ""))
+	caughtUp(t, h, l)
+	if got := ids(t, h, Query{Status: Pending}); got != "" {
+		t.Errorf("%s still waits", got)
+	}
 }
 
 func TestPrune(t *testing.T) {
