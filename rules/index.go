@@ -152,6 +152,8 @@ func (d *describer) way(a *pairindex.Atom) string {
 		return "part of " + lang.TextName(a.Field)
 	case pairindex.InSet:
 		return "list " + d.lists[a.Set] + " on " + lang.TextName(a.Field)
+	case pairindex.From, pairindex.Before:
+		return "threshold on " + lang.TextName(a.Field)
 	case pairindex.NumberIs:
 		return "equality on " + lang.NumberName(a.Field)
 	}

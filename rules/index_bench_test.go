@@ -126,6 +126,22 @@ func functionCondition(i int) string {
 	return fmt.Sprintf(`sample(From_Account, 0.%06d)`, i)
 }
 
+// orderCondition compares a text for its order.
+func orderCondition(i int) string {
+	return fmt.Sprintf([]string{`From_Account < "a%07d"`, `To_Account >= "z%07d"`, `"a%07d" > lower(From_Account)`}[i%3], i)
+}
+
+// madeOrderCondition is one that no atom serves: it compares what is made of a text for its order, or a number that is made of one.
+func madeOrderCondition(i int) string {
+	return fmt.Sprintf([]string{`trim(From_Account) < "a%07d"`, `OptPlatform != "Web" && To_Account[5:] > "z%07d"`, `len(trim(From_Account)) > 1%05d`,
+		`OptPlatform != "Web" && indexOf(To_Account, "@") > %d`}[i%4], i)
+}
+
+// beginningCondition is one that no atom serves: it looks at how what is made of a text begins or ends.
+func beginningCondition(i int) string {
+	return fmt.Sprintf([]string{`trim(From_Account) startsWith "vip%07d_"`, `OptPlatform != "Web" && trim(To_Account) endsWith "_vip%07d"`}[i%2], i)
+}
+
 // hotCondition is found for every pair, and holds for none.
 func hotCondition(i int) string {
 	return fmt.Sprintf(`OptPlatform == "iOS" && From_Account == To_Account && SdkAppid != %d`, i)
@@ -361,7 +377,8 @@ func BenchmarkResidual(b *testing.B) {
 		ours      bool // it calls what expr itself does not have
 	}{{"residual", residualCondition, false}, {"distinct", distinctCondition, false}, {"calls", callCondition, false}, {"apart", apartCondition, false},
 		{"hot", hotCondition, false}, {"made", madeCondition, true}, {"shared", sharedCondition, true}, {"remainders", remainderCondition, false},
-		{"members", memberCondition, false}, {"functions", functionCondition, true}} {
+		{"members", memberCondition, false}, {"functions", functionCondition, true}, {"order", orderCondition, false}, {"made order", madeOrderCondition, false},
+		{"beginnings", beginningCondition, false}} {
 		for _, n := range sizes(100, 1000, 10_000, 100_000) {
 			b.Run(fmt.Sprintf("%s/n=%d", kind.name, n), func(b *testing.B) {
 				rs, cb := indexSet(b, n, kind.condition), manyPairs(n, false)

@@ -67,11 +67,12 @@ func (m maker) cased() string { return m.of("lower", "upper") + "(" + m.field() 
 
 // alike makes tests that compare the same, made of texts or numbers, with what is written out.
 func (m maker) alike() func() string {
-	text := fmt.Sprintf(m.of("trim(%s)", "%s[1:3]", "%s[:-1]", `trimPrefix(%s, "a")`), m.of("From_Account", "To_Account", "ClientIP"))
+	text := fmt.Sprintf(m.of("trim(%s)", "%s[1:3]", "%s[:-1]", `trimPrefix(%s, "a")`, "%s"), m.of("From_Account", "To_Account", "ClientIP"))
 	number := m.of("PairCount", "PairIndex", "SdkAppid", "len(From_Account)")
 	other := m.of("", "", "PairCount + ", "PairIndex - ")
 	k := func() string { return strconv.Itoa(m.pick(9) - 4) }
-	switch m.pick(6) {
+	order := func() string { return m.of(" < ", " <= ", " > ", " >= ") }
+	switch m.pick(11) {
 	case 0:
 		return func() string {
 			return text + m.of(" in ", " in ", " not in ") + m.of("few", "["+m.literal()+", "+m.literal()+"]", `["a", "ab", "vip_1"]`)
@@ -84,6 +85,21 @@ func (m maker) alike() func() string {
 		return func() string { return m.of("len", "1 + len") + "(" + text + ") == " + k() }
 	case 4:
 		return func() string { return "cidr(" + text + ", " + strconv.Quote(m.of(ranges...)) + ")" }
+	case 5:
+		return func() string { return text + order() + m.literal() }
+	case 6:
+		return func() string {
+			return text + m.of(" startsWith ", " endsWith ", " startsWith ", " not startsWith ") + m.literal()
+		}
+	case 7:
+		return func() string {
+			return fmt.Sprintf(m.of("len(%s)", `indexOf(%s, "a")`, "1 + len(%s)"), text) + order() + k()
+		}
+	case 8:
+		percent := func() string { return m.of("0", "100", "50", "25", "75.5", "0.00000001", "99.99999999") }
+		return func() string { return m.of("", "", "not ") + "sample(" + text + ", " + percent() + ")" }
+	case 9:
+		return func() string { return other + number + m.of(" * ", " % ") + m.of("3", "-2", "7") + order() + k() }
 	}
 	return func() string { return text + m.of(" == ", " == ", " == ", " != ") + m.literal() }
 }
@@ -151,7 +167,10 @@ func (m maker) condition(depth int) string {
 }
 
 func (m maker) test(depth int) string {
-	switch m.pick(26) {
+	switch m.pick(27) {
+	case 26:
+		return m.of(m.field()+m.of(" < ", " <= ", " > ", " >= ")+m.literal(), m.literal()+m.of(" < ", " >= ")+m.of(m.field(), m.cased()),
+			m.cased()+m.of(" < ", " <= ", " > ", " >= ")+m.literal())
 	case 24, 25:
 		return m.alike()()
 	case 20:

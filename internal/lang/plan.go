@@ -209,6 +209,9 @@ func (p *planner) comparison(n *ast.BinaryNode) pairindex.Formula {
 
 // texts compares two texts.
 func (p *planner) texts(n *ast.BinaryNode) pairindex.Formula {
+	if f, ok := textOrder(n); ok {
+		return f
+	}
 	kinds := map[string]pairindex.Kind{"==": pairindex.Equal, "startsWith": pairindex.Prefix, "endsWith": pairindex.Suffix, "contains": pairindex.Contains}
 	field, isField := textField(n.Left)
 	text, isText := n.Right.(*ast.StringNode)
@@ -281,15 +284,55 @@ func beginning(n ast.Node, length int) (uint8, bool) {
 	return textField(s.Node)
 }
 
+// textOrder compares a text for its order with one that is written out.
+func textOrder(n *ast.BinaryNode) (f pairindex.Formula, ok bool) {
+	of, op := n.Left, n.Operator
+	text, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		text, ok = n.Left.(*ast.StringNode)
+		of, op = n.Right, turned(op)
+	}
+	field, isField := textField(of)
+	if !ok || !isField {
+		return f, false
+	}
+	return textBefore(field, op, text.Value)
+}
+
+// textBefore compares a text of the event for its order with another.
+func textBefore(field uint8, op, text string) (pairindex.Formula, bool) {
+	return before(op, text, func(k string) pairindex.Formula { return pairindex.Text(pairindex.From, field, k) })
+}
+
+// before gives a comparison for order. from tests that a text is k or comes after it.
+func before(op, text string, from func(k string) pairindex.Formula) (f pairindex.Formula, ok bool) {
+	next := text + "\x00" // there is no text between
+	switch op {
+	case ">=":
+		return from(text), true
+	case ">":
+		return from(next), true
+	case "<":
+		return pairindex.Not(from(text)), true
+	case "<=":
+		return pairindex.Not(from(next)), true
+	}
+	return f, false
+}
+
+// turned is the operator that says the same with the sides exchanged.
+func turned(op string) string {
+	if other := map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]; other != "" {
+		return other
+	}
+	return op
+}
+
 // numbers compares two ints.
 func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 	left, right, op := n.Left, n.Right, n.Operator
 	if _, ok := left.(*ast.IntegerNode); ok { // 3 < PairCount
-		left, right = right, left
-		op = map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]
-		if op == "" {
-			op = n.Operator
-		}
+		left, right, op = right, left, turned(op)
 	}
 	a, ok := numberField(left)
 	if k, constant := right.(*ast.IntegerNode); ok && constant {

@@ -174,6 +174,8 @@ func (q *quick) textTest(field uint8) (f pairindex.Formula, ok bool) {
 	case q.take("!="):
 		text, ok := q.text()
 		return not(textTest(kind, field, text), ok)
+	case strings.HasPrefix(q.src[q.at:], "<"), strings.HasPrefix(q.src[q.at:], ">"):
+		return q.order(field)
 	default:
 		switch q.word() {
 		case "startsWith":
@@ -195,6 +197,20 @@ func (q *quick) textTest(field uint8) (f pairindex.Formula, ok bool) {
 	}
 	text, ok := q.text()
 	return textTest(kind, field, text), ok
+}
+
+// order reads what follows the name of a text that is compared for its order.
+func (q *quick) order(field uint8) (f pairindex.Formula, ok bool) {
+	for _, op := range []string{">=", "<=", ">", "<"} {
+		if q.take(op) {
+			text, ok := q.text()
+			if !ok {
+				return f, false
+			}
+			return textBefore(field, op, text)
+		}
+	}
+	return f, false
 }
 
 // text reads a string without escapes.

@@ -29,6 +29,7 @@ func TestQuick(t *testing.T) {
 	for _, src := range []string{
 		`From_Account == "a"`, `From_Account=='a'and To_Account!="b"`, "OptPlatform startsWith `a\\`", `To_Account endsWith "" or ClientIP contains "x"`,
 		`From_Account in ["b", "a", "b"] && RequestId not in ['x']`, `From_Account in vips || To_Account not in staff`, `Mutual and not Mutual && !(Mutual or not (PairCount > 3))`,
+		"From_Account < 'm' or To_Account>=\"b\" || RequestId <=``and ClientIP> '9'", `lower(From_Account) < "M" && upper(To_Account) >= ""`,
 		`SdkAppid == 1400000000 && PairIndex <= 0 && PairCount != 2 && PairCount<3 && PairCount>=1`, "\n(From_Account\t== \"é\")\r\n", `CallbackCommand == ""`,
 		`lower(OptPlatform) == "ios"`, `lower( From_Account )in['a','B'] or upper(To_Account) not in vips`, `upper(ClientIP) startsWith "A" && lower(RequestId) != 'É'`, `lower(To_Account) contains "ÿ"`,
 	} {

@@ -31,7 +31,8 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 		options: o,
 		makers:  map[key]*maker{},
 		sets:    map[setKey]uint32{},
-		limits:  map[uint8]*limits{},
+		limits:  map[uint8]*limits[int64]{},
+		orders:  map[uint8]*limits[string]{},
 		seed:    rand.Uint64(),
 	}
 	b.known = map[any]int64{}
@@ -59,7 +60,8 @@ type builder struct {
 	sets     map[setKey]uint32
 	wanted   []wanted  // parts
 	found    []posting // of parts
-	limits   map[uint8]*limits
+	limits   map[uint8]*limits[int64]
+	orders   map[uint8]*limits[string]
 	expanded int
 	residual []uint32 // postings of rules that no atom serves
 }
@@ -84,14 +86,6 @@ type wanted struct {
 type setKey struct {
 	set   Set
 	field uint8
-}
-
-// limits are those of one number as they come.
-type limits struct{ least, most []limit }
-
-type limit struct {
-	k     int64
-	value uint32
 }
 
 // count estimates how many rules demand each equality, so that of two that a rule demands the rarer one is taken.
@@ -135,7 +129,7 @@ func (b *builder) seedOf(k key) uint64 {
 // need notes the texts and numbers that a test looks at.
 func (b *builder) need(n *node) {
 	switch n.kind {
-	case Equal, Prefix, Suffix, Contains, InSet, pattern:
+	case Equal, Prefix, Suffix, Contains, InSet, From, pattern:
 		b.texts |= 1 << n.field
 	case sameText:
 		b.texts |= 1<<n.field | 1<<n.other
@@ -226,18 +220,26 @@ func (b *builder) atom(a *Atom, value uint32) {
 		n := number{a.Field, a.Number}
 		b.valued |= 1 << a.Field
 		b.byValue[n] = append(b.byValue[n], value)
-	default:
-		l := b.limits[a.Field]
-		if l == nil {
-			l = &limits{}
-			b.limits[a.Field] = l
-		}
-		if a.Kind == AtLeast {
-			l.least = append(l.least, limit{a.Number, value})
-		} else {
-			l.most = append(l.most, limit{a.Number, value})
-		}
+	case AtLeast:
+		l := limitsOf(b.limits, a.Field)
+		l.from = append(l.from, limit[int64]{a.Number, value})
+	case AtMost:
+		l := limitsOf(b.limits, a.Field)
+		l.below = append(l.below, limit[int64]{a.Number + 1, value})
+	case From:
+		l := limitsOf(b.orders, a.Field)
+		l.from = append(l.from, limit[string]{a.Text, value})
+	case Before:
+		l := limitsOf(b.orders, a.Field)
+		l.below = append(l.below, limit[string]{a.Text, value})
 	}
+}
+
+func limitsOf[T cmp.Ordered](of map[uint8]*limits[T], field uint8) *limits[T] {
+	if of[field] == nil {
+		of[field] = &limits[T]{}
+	}
+	return of[field]
 }
 
 // text enters a text that is looked up as it is.
@@ -312,28 +314,19 @@ func (b *builder) finish() {
 	}
 	b.lists.postings = trimmed(b.lists.postings)
 	for _, field := range slices.Sorted(maps.Keys(b.limits)) {
-		l := b.limits[field]
-		x := limitIndex{field: field}
-		x.atLeast, x.leastRules = ascending(l.least)
-		x.atMost, x.rules = ascending(l.most)
-		if field >= MaxNumbers {
+		if x := b.limits[field].index(field); field >= MaxNumbers {
 			b.lengths = append(b.lengths, x)
 		} else {
 			b.Index.limits = append(b.Index.limits, x)
 		}
 	}
+	for _, field := range slices.Sorted(maps.Keys(b.orders)) {
+		b.Index.orders = append(b.Index.orders, b.orders[field].index(field))
+	}
 	b.steps, b.sums, b.values, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.values), trimmed(b.refs), nil
 	b.openings, b.always, b.series = trimmed(b.openings), trimmed(b.always), trimmed(b.series)
 	b.Index.sets = trimmed(b.Index.sets)
-	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0
-}
-
-func ascending(ls []limit) (ks []int64, values []uint32) {
-	slices.SortFunc(ls, func(a, b limit) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.value, b.value)) })
-	for _, l := range ls {
-		ks, values = append(ks, l.k), append(values, l.value)
-	}
-	return trimmed(ks), trimmed(values)
+	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0 || len(b.Index.orders) > 0
 }
 
 // trimmed gives a slice without much spare room.

@@ -139,6 +139,9 @@ func (p *planner) test(n *node) covers {
 		if n.number < 1<<63-1 {
 			c.no = p.of(Atom{Kind: AtLeast, Field: n.field, Number: n.number + 1})
 		}
+	case From:
+		c.yes = p.of(Atom{Kind: From, Field: n.field, Text: n.text})
+		c.no = p.of(Atom{Kind: Before, Field: n.field, Text: n.text})
 	case InSet:
 		set := n.ref.(Set)
 		if set.Len() == 0 {

@@ -1,14 +1,14 @@
 // Package pairindex finds which of very many rules may match an event, in a time that hardly depends on how many there are.
 //
 // A rule is a Formula: tests on numbered texts and numbers, joined by and, or, not and if. From it the index takes a cover: a set
-// of atoms (a text equals, begins with, ends with, contains, is in a set; a number equals, is at least, is at most) of which at
+// of atoms (a text equals, begins with, ends with, contains, is in a set, comes before another or not; a number equals, is at least, is at most) of which at
 // least one must hold for the formula to be true or to fail. Of the covers that a formula has, the one that holds most seldom is
 // taken. All atoms of all rules lie in shared structures:
 //
 //   - equality, prefixes and suffixes in hash tables, one a field, looked up once for each length that occurs;
 //   - parts of texts under one gram each, the rarest of the part, looked up at each position;
 //   - sets as they are, however many rules use them;
-//   - numbers in a map and in sorted thresholds.
+//   - numbers in a map; they, and texts that are compared for their order, in sorted thresholds.
 //
 // What is found are candidates. Where the cover says the same as the formula, a candidate is a match; the others run the formula
 // as a short program of tests with two ways out. Rules without a cover are looked at for every event: those that demand the same

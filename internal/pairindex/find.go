@@ -3,7 +3,6 @@ package pairindex
 import (
 	"math/bits"
 	"slices"
-	"sort"
 	"strings"
 	"unsafe"
 )
@@ -335,7 +334,7 @@ func (x *Index) part(f *Found, n uint32, at int, text string) {
 	x.add(f, p.value)
 }
 
-// others adds the postings of all atoms of numbers that hold, and of the rules that no atom serves.
+// others adds the postings of all atoms of numbers and of the order of texts that hold, and of the rules that no atom serves.
 func (x *Index) others(s *Scratch, ev *Event) {
 	f := Found{scratch: s}
 	if len(x.byValue) > 0 {
@@ -348,6 +347,10 @@ func (x *Index) others(s *Scratch, ev *Event) {
 	for i := range x.limits {
 		l := &x.limits[i]
 		l.look(&f, ev.Numbers[l.field])
+	}
+	for i := range x.orders {
+		l := &x.orders[i]
+		l.look(&f, ev.Texts[l.field])
 	}
 	x.open(&f, ev, 0, x.opened)
 	for _, g := range s.groups {
@@ -371,21 +374,5 @@ func (x *Index) open(f *Found, ev *Event, i, end uint32) {
 		}
 		x.add(f, o.value)
 		i++
-	}
-}
-
-// look adds the postings of the limits that a number keeps to.
-func (l *limitIndex) look(f *Found, v int64) {
-	if len(l.atLeast) > 0 && l.atLeast[0] <= v {
-		n := sort.Search(len(l.atLeast), func(i int) bool { return l.atLeast[i] > v })
-		for _, v := range l.leastRules[:n] {
-			f.add(v)
-		}
-	}
-	if len(l.atMost) > 0 && l.atMost[len(l.atMost)-1] >= v {
-		n := sort.Search(len(l.atMost), func(i int) bool { return l.atMost[i] >= v })
-		for _, v := range l.rules[n:] {
-			f.add(v)
-		}
 	}
 }

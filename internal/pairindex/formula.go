@@ -5,7 +5,7 @@ import "slices"
 // Kind is what a test or an atom looks for.
 type Kind uint8
 
-// The kinds. The first eight can be atoms.
+// The kinds. The first ten can be atoms.
 const (
 	Equal    Kind = iota + 1 // the text is this
 	Prefix                   // the text begins with this
@@ -15,6 +15,8 @@ const (
 	NumberIs                 // the number is this
 	AtLeast                  // the number is this or more
 	AtMost                   // the number is this or less
+	From                     // the text is this or comes after it, byte by byte
+	Before                   // the text comes before this; of atoms alone
 
 	pattern     // a Matcher, on texts up to a limit
 	sameText    // two texts are equal
@@ -63,7 +65,7 @@ func Constant(value bool) Formula {
 	return leaf(n)
 }
 
-// Text is a test of a kind from Equal to Contains.
+// Text is a test of a kind from Equal to Contains, or From.
 func Text(kind Kind, field uint8, text string) Formula {
 	if text == "" && kind != Equal {
 		return Constant(true)
@@ -76,6 +78,9 @@ func In(field uint8, set Set) Formula { return leaf(node{kind: InSet, field: fie
 
 // Number is a test of a kind from NumberIs to AtMost.
 func Number(kind Kind, field uint8, k int64) Formula {
+	if kind == AtMost && k == 1<<63-1 || kind == AtLeast && k == -1<<63 {
+		return Constant(true)
+	}
 	return leaf(node{kind: kind, field: field, number: k})
 }
 

@@ -18,8 +18,9 @@ type Index struct {
 	sets     []setIndex
 	large    []uint32 // the sets whose texts are in no table
 	byValue  map[number][]uint32
-	lengths  []limitIndex // of the lengths of texts in bytes
-	limits   []limitIndex // of other numbers
+	lengths  []limitIndex[int64]  // of the lengths of texts in bytes
+	limits   []limitIndex[int64]  // of other numbers
+	orders   []limitIndex[string] // of texts
 
 	openings []opening // of rules that no atom serves, and behind these of those that are found by what very many are found by
 	opened   uint32    // how many of them the first are
@@ -73,13 +74,6 @@ type group struct{ begin, end uint32 }
 type number struct {
 	field uint8
 	value int64
-}
-
-// limitIndex is the limits of one number, ascending, and the posting beside each.
-type limitIndex struct {
-	field             uint8
-	atLeast, atMost   []int64
-	leastRules, rules []uint32 // of atLeast and of atMost
 }
 
 // part is a text that rules look for within another, found by one gram of it.

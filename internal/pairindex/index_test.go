@@ -48,6 +48,8 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 		return ev.number(n.field) >= n.number, true
 	case AtMost:
 		return ev.number(n.field) <= n.number, true
+	case From:
+		return text >= n.text, true
 	case sameText:
 		return text == ev.Texts[n.other], true
 	case sameNumber:
@@ -147,7 +149,7 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 	case 7:
 		return Call([]string{"", "more"}[r.IntN(2)], 0, 1, func(ev *Event) bool { return ev.Numbers[0] > 1 })
 	}
-	return Text([]Kind{Equal, Prefix, Suffix, Contains}[r.IntN(4)], field, text)
+	return Text([]Kind{Equal, Prefix, Suffix, Contains, From}[r.IntN(5)], field, text)
 }
 
 func compareWithTwin(t *testing.T, r *rand.Rand, rules, events int) {
@@ -221,6 +223,9 @@ func TestFound(t *testing.T) {
 		{"both sides of or", Or(Text(Equal, 0, "a"), Text(Suffix, 1, "b")), "[Equal 0 a] [Suffix 1 b]"},
 		{"or with what no atom serves", Or(Text(Equal, 0, "a"), SameText(0, 1)), "every event"},
 		{"not of or", Not(Or(Number(AtLeast, 0, 3), SameText(0, 1))), "[AtMost 0 2]"},
+		{"what comes before a text", Not(Text(From, 0, "b")), "[Before 0 b]"},
+		{"not before what all texts come after", Not(Text(From, 0, "")), "never"},
+		{"the highest number", Number(AtMost, 0, 1<<63-1), "every event"},
 		{"a set", In(0, vips), "[InSet 0]"},
 		{"behind what may fail", And(Opaque(), Text(Equal, 0, "a")), "every event"},
 		{"before what may fail", And(Text(Equal, 0, "a"), Opaque()), "[Equal 0 a]"},
@@ -229,7 +234,7 @@ func TestFound(t *testing.T) {
 		{"never", And(Text(Equal, 0, "a"), Constant(false)), "never"},
 		{"both ways of if", If(Number(NumberIs, 0, 1), Text(Equal, 0, "a"), Text(Equal, 1, "b")), "[Equal 0 a] [Equal 1 b]"},
 	}
-	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtMost: "AtMost"}
+	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtMost: "AtMost", Before: "Before"}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string

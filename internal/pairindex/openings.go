@@ -221,7 +221,7 @@ func (o *opener) enter(demand uint32, rules []openable, depth int, way Way) {
 // seldom tells that few events go the way of a demand.
 func (o *opener) seldom(demand uint32) bool {
 	switch o.builder.steps[o.steps[demand]].kind {
-	case AtLeast, AtMost, lessNumber, call:
+	case AtLeast, AtMost, From, lessNumber, call:
 		return false
 	}
 	return o.holds[demand]

@@ -190,6 +190,8 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return strings.Contains(ev.Texts[s.field], s.text), true
 	case InSet:
 		return ps.refs[s.number].(Set).Has(ev.Texts[s.field]), true
+	case From:
+		return ev.Texts[s.field] >= s.text, true
 	case sameText:
 		return ev.Texts[s.field] == ev.Texts[s.other], true
 	case sameNumber:

@@ -1,0 +1,66 @@
+package pairindex
+
+import (
+	"cmp"
+	"slices"
+)
+
+// limits are those of one number or text as they come.
+type limits[T cmp.Ordered] struct{ from, below []limit[T] }
+
+type limit[T cmp.Ordered] struct {
+	k     T
+	value uint32
+}
+
+// limitIndex is the limits of one number or text, ascending, and the value beside each.
+type limitIndex[T cmp.Ordered] struct {
+	field                   uint8
+	from, below             []T
+	fromValues, belowValues []uint32
+}
+
+// index sorts the limits.
+func (l *limits[T]) index(field uint8) limitIndex[T] {
+	x := limitIndex[T]{field: field}
+	x.from, x.fromValues = ascending(l.from)
+	x.below, x.belowValues = ascending(l.below)
+	return x
+}
+
+func ascending[T cmp.Ordered](ls []limit[T]) (ks []T, values []uint32) {
+	slices.SortFunc(ls, func(a, b limit[T]) int { return cmp.Or(cmp.Compare(a.k, b.k), cmp.Compare(a.value, b.value)) })
+	for _, l := range ls {
+		ks, values = append(ks, l.k), append(values, l.value)
+	}
+	return trimmed(ks), trimmed(values)
+}
+
+// kept gives the values of the limits that v keeps to: of those that it is not less than, and of those that it is below.
+func (l *limitIndex[T]) kept(v T) (from, below []uint32) {
+	return l.fromValues[:upTo(l.from, v)], l.belowValues[upTo(l.below, v):]
+}
+
+// upTo counts the limits that v is not less than.
+func upTo[T cmp.Ordered](limits []T, v T) int {
+	low, high := 0, len(limits)
+	for low < high {
+		if middle := int(uint(low+high) / 2); limits[middle] <= v {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// look adds the postings of the limits that v keeps to.
+func (l *limitIndex[T]) look(f *Found, v T) {
+	from, below := l.kept(v)
+	for _, v := range from {
+		f.add(v)
+	}
+	for _, v := range below {
+		f.add(v)
+	}
+}
