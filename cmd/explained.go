@@ -37,7 +37,10 @@ func explained(x *explain.Explanation, p paint) string {
 }
 
 func omitted(pair *explain.Pair) string {
-	text := plural(pair.Omitted, "rule") + " further away not shown; --rule NAME shows one"
+	text := plural(pair.Omitted-pair.OmittedMatches, "rule") + " further away not shown; --rule NAME shows one"
+	if pair.OmittedMatches > 0 {
+		text = plural(pair.OmittedMatches, "more rule") + " matching or failing and " + text
+	}
 	if pair.Unsearched > 0 {
 		text += fmt.Sprintf(" (%d of them don't match, and how near they came was not looked at)", pair.Unsearched)
 	}

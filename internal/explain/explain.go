@@ -34,9 +34,11 @@ type Pair struct {
 	From  string `json:"From_Account"`
 	To    string `json:"To_Account"`
 	Rules []Rule `json:"rules"`
-	// Omitted counts the rules that don't match and that others came nearer than. Of these, Unsearched were not looked at.
-	Omitted    int `json:"omitted_rules,omitempty"`
-	Unsearched int `json:"unsearched_rules,omitempty"`
+	// Omitted counts the rules that are not in Rules: of a set of many those that don't match and that others came nearer than, of which
+	// Unsearched were not looked at, and OmittedMatches that match, or whose condition fails, and are too many to show.
+	Omitted        int `json:"omitted_rules,omitempty"`
+	OmittedMatches int `json:"omitted_matches,omitempty"`
+	Unsearched     int `json:"unsearched_rules,omitempty"`
 }
 
 // Rule is what comes of one rule for one pair.
@@ -85,6 +87,7 @@ func (e *explainer) explain(ctx context.Context) (*Explanation, error) {
 	shown := min(len(e.cb.Pairs), max(mostPairs, mostShown/max(each, 1)))
 	out.OmittedPairs = len(e.cb.Pairs) - shown
 	e.budget = evaluations / max(shown, 1)
+	e.hits = max(manyRules, mostShown/max(shown, 1))
 	for pair := range shown {
 		p, err := e.pair(ctx, pair)
 		if err != nil {
@@ -109,6 +112,7 @@ type explainer struct {
 	file   string              // the file to explain all rules of
 	places map[*rules.Rule]int // in the set's order
 	budget int                 // conditions to evaluate for one pair
+	hits   int                 // rules that match to show of one pair
 }
 
 // state is what Match says of one pair.
@@ -176,9 +180,10 @@ func (e *explainer) choose(ctx context.Context, p *Pair, s *state, pair int) ([]
 	slices.SortStableFunc(misses, func(a, b miss) int { return cmp.Or(cmp.Compare(a.away, b.away), cmp.Compare(b.held, a.held)) })
 	shown := min(len(misses), mostMisses)
 	p.Omitted += len(misses) - shown + p.Unsearched
-	if len(hits) > manyRules {
-		p.Omitted += len(hits) - manyRules
-		hits = hits[:manyRules]
+	if len(hits) > e.hits {
+		p.OmittedMatches = len(hits) - e.hits
+		p.Omitted += p.OmittedMatches
+		hits = hits[:e.hits]
 	}
 	for _, m := range misses[:shown] {
 		hits = append(hits, m.rule)
@@ -196,11 +201,14 @@ func (e *explainer) chooseOf(p *Pair, s *state) []*rules.Rule {
 		case r.File == e.file && own < manyRules:
 			own++
 			chosen = append(chosen, r)
-		case r.File != e.file && told && others < manyRules:
+		case r.File != e.file && told && others < e.hits:
 			others++
 			chosen = append(chosen, r)
 		default:
 			p.Omitted++
+			if told {
+				p.OmittedMatches++
+			}
 		}
 	}
 	return chosen

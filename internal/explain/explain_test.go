@@ -83,6 +83,32 @@ func many(n int) string {
 	return b.String()
 }
 
+// All rules that match are shown, as long as they are not thousands; what is left out of them is counted apart.
+func TestExplainManyMatches(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("rules:\n")
+	for i := range 400 {
+		fmt.Fprintf(&b, "  - {name: r%d, condition: 'From_Account == \"a\" && PairCount != %d', actions: [{type: log}]}\n", i, i)
+	}
+	rs := rulestest.Compile(t, b.String())
+	pairs := make([]callback.Pair, 20)
+	for i := range pairs {
+		pairs[i] = callback.Pair{From: "a", To: fmt.Sprint(i)}
+	}
+	for _, c := range []struct{ pairs, shown, omitted, matches int }{
+		{1, 400, 0, 0},      // 399 match, and one misses
+		{20, 251, 149, 149}, // 250 of the 399, and the miss
+	} {
+		x, err := Explain(t.Context(), rs, &callback.Callback{Pairs: pairs[:c.pairs]}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := &x.Pairs[0]; len(p.Rules) != c.shown || p.Omitted != c.omitted || p.OmittedMatches != c.matches {
+			t.Errorf("%d pairs: %d rules shown, %d omitted, of which %d match, want %+v", c.pairs, len(p.Rules), p.Omitted, p.OmittedMatches, c)
+		}
+	}
+}
+
 // Of very many rules those that match are shown, and the nearest misses.
 func TestExplainManyRules(t *testing.T) {
 	rs := rulestest.Compile(t, many(2000))
