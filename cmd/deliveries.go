@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/aftermath-rules/aftermath/actions"
 	"github.com/aftermath-rules/aftermath/engine"
@@ -45,20 +47,25 @@ func (f *deliveryFlags) choose(cmd *cobra.Command, status bool) {
 	flags.StringVar(&f.since, "since", "", "those made since a `TIME` (2026-11-22T08:00:00Z), or so long ago (24h, 7d)")
 }
 
-// filters gives what was chosen, by name; of a status, one of those that the command takes.
-func (f *deliveryFlags) filters(statuses ...string) (map[string]string, error) {
+// filters gives what was chosen, by name; of a status, one of those that the command takes. A flag with an empty value, such as that of a
+// variable that is not set, is a mistake: without it more deliveries would be taken than were meant.
+func (f *deliveryFlags) filters(flags *pflag.FlagSet, statuses ...string) (map[string]string, error) {
+	all := map[string]string{"status": f.status, "rule": f.rule, "action": f.action, "account": f.account, "since": f.since}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch {
+		case all[name] != "":
+		case flags.Changed(name):
+			return nil, usageErrorf("--%s is empty", name)
+		default:
+			delete(all, name)
+		}
+	}
 	if f.status != "" && !slices.Contains(statuses, f.status) {
 		return nil, usageErrorf("--status is %s, not %q", strings.Join(statuses, " or "), f.status)
 	}
 	if f.since != "" {
 		if _, err := sinceWhen(f.since, time.Now()); err != nil {
 			return nil, err
-		}
-	}
-	all := map[string]string{"status": f.status, "rule": f.rule, "action": f.action, "account": f.account, "since": f.since}
-	for name, value := range all {
-		if value == "" {
-			delete(all, name)
 		}
 	}
 	return all, nil
@@ -102,7 +109,7 @@ func newListCommand(f *deliveryFlags) *cobra.Command {
 			if limit < 1 {
 				return usageErrorf("--limit takes a number from 1 on, not %d", limit)
 			}
-			filters, err := f.filters(history.Pending, history.Dead, history.Done, history.Discarded)
+			filters, err := f.filters(cmd.Flags(), history.Pending, history.Dead, history.Done, history.Discarded)
 			if err != nil {
 				return err
 			}
@@ -166,6 +173,9 @@ func newShowCommand(f *deliveryFlags) *cobra.Command {
 		Example: `  aftermath deliveries show 0123456789abcdef0123456789abcdef`,
 		Args:    exactArgs(1, "the id of a delivery"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usageErrorf("the id is empty")
+			}
 			client, err := f.serve.client(cmd, f.config)
 			if err != nil {
 				return err
@@ -212,11 +222,13 @@ elsewhere it needs --yes without any of ` + c.choosers() + `. Where it ends earl
   aftermath deliveries ` + c.verb + ` --rule vip-lost-a-friend --since 24h
   aftermath deliveries ` + c.verb + ` --all --yes`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			filters, err := f.filters(history.Dead)
+			filters, err := f.filters(cmd.Flags(), history.Dead)
 			if err != nil {
 				return err
 			}
 			switch {
+			case slices.Contains(ids, ""):
+				return usageErrorf("an id is empty")
 			case len(ids) > 0 && (len(filters) > 0 || all):
 				return usageErrorf("%s takes ids or filters, not both", c.verb)
 			case len(ids) == 0 && len(filters) == 0 && !all:

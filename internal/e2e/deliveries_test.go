@@ -528,6 +528,9 @@ admin: {listen: 127.0.0.1:1, token: "${env:ADMIN_TOKEN}"}
 		{"a time that is none", []string{"list", "--since", "yesterday"}, 2, "--since"},
 		{"an unknown flag", []string{"list", "--stauts", "dead"}, 2, "stauts"},
 		{"show without an id", []string{"show"}, 2, "needs the id"},
+		{"an empty id to show", []string{"show", ""}, 2, "the id is empty"},
+		{"an empty id among others", []string{"discard", "abc", ""}, 2, "an id is empty"},
+		{"a filter of a variable that is not set", []string{"discard", "--account", "x", "--rule", "", "--yes"}, 2, "--rule is empty"},
 	} {
 		code, out, errs := aftermath(t, dir, []string{"ADMIN_TOKEN=secret-admin-token"}, append([]string{"deliveries"}, c.args...)...)
 		if code != c.code || !strings.Contains(errs, c.says) || strings.Contains(out+errs, "secret-admin-token") {
