@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -125,7 +126,26 @@ answers in time, matches every pair of accounts against YAML rules, and runs the
 		newVersionCommand(),
 		newCompletionCommand(),
 	)
+	addHelp(root)
 	return root
+}
+
+// addHelp adds the help command. One that is not there is a mistake in the command line, as it is without help.
+func addHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.RunE = func(_ *cobra.Command, args []string) error {
+			of, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageErrorf("there is no command %q\nRun %s --help for those there are.", strings.Join(args, " "), root.Name())
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		}
+	}
 }
 
 // group makes a command one that only has others: without one of them it shows its help.

@@ -71,7 +71,7 @@ With --count it is a load generator: it prints how many posts were answered OK, 
 	}
 	f := c.Flags()
 	f.StringVar(&o.url, "url", "", "the callback URL; it may have a path and a query of its own")
-	f.Int64Var(&o.sdkappid, "sdkappid", 0, "the app's number")
+	f.Int64Var(&o.sdkappid, "sdkappid", 0, "the app's number; it goes before an SdkAppid among the query parameters")
 	f.StringVar(&o.token, "token", "", "sign with this token (default: the environment variable AFTERMATH_TOKEN, if it is set)")
 	f.StringVarP(&o.config, "config", "c", "", "sign with the token that this configuration `FILE` has for the app, the first of several")
 	f.StringArrayVar(&o.query, "query", nil, "query parameters, k=v or k=v&k=v, written as they stand in a URL; they replace those of the same name")

@@ -89,8 +89,11 @@ func (l *Loader) snapshot(ctx context.Context) (*snapshot, error) {
 		s.files = append(s.files, newSource(e.name, e.rel, e.path, data))
 	}
 	if len(ls.files) == 0 && len(s.problems) == 0 {
-		s.problems = Problems{{File: strings.Join(l.Roots, ", "), Line: 1, Column: 1,
-			Message: "there is no rules file (*.yaml or *.yml) here; to run no rules, write rules: [] in one"}}
+		message := "there is no rules file (*.yaml or *.yml) here; to run no rules, write rules: [] in one"
+		if !slices.ContainsFunc(l.Roots, func(root string) bool { return !isTestFile(root) }) {
+			message = "there are only rule tests here, which aftermath test runs; name the rules file or its folder"
+		}
+		s.problems = Problems{{File: strings.Join(l.Roots, ", "), Line: 1, Column: 1, Message: message}}
 	}
 	return s, nil
 }

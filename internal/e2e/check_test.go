@@ -179,10 +179,29 @@ func TestCommandLine(t *testing.T) {
 	if code, _, errs := aftermath(t, t.TempDir(), nil, "chek"); code != 2 || !strings.Contains(errs, `no command "chek"; did you mean check?`) {
 		t.Errorf("a misspelt command: exit %d, %s", code, errs)
 	}
+	if code, out, errs := aftermath(t, t.TempDir(), nil, "help", "deliveries", "lsit"); code != 2 || out != "" || !strings.Contains(errs, `no command "deliveries lsit"`) {
+		t.Errorf("help of an unknown command: exit %d, %s%s", code, out, errs)
+	}
+	if code, out, _ := aftermath(t, t.TempDir(), nil, "help", "deliveries", "list"); code != 0 || !strings.Contains(out, "aftermath deliveries list [flags]") {
+		t.Errorf("help of a command of a command: exit %d, %s", code, out)
+	}
 	if code, _, errs := aftermath(t, t.TempDir(), nil, "frobnicate"); code != 2 || !strings.Contains(errs, "frobnicate") {
 		t.Errorf("an unknown command: exit %d, %s", code, errs)
 	}
 	if code, _, errs := aftermath(t, t.TempDir(), nil, "serve"); code != 1 || !strings.Contains(errs, "aftermath.yaml") {
 		t.Errorf("serve without a configuration: exit %d, %s", code, errs)
+	}
+}
+
+// Where only rule tests are named, as a hook that checks the files of a commit may do, it says what they are.
+func TestCheckOfRuleTests(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a_test.yaml", "tests: []\n")
+	if code, out, _ := aftermath(t, dir, nil, "check", "a_test.yaml"); code != 1 || !strings.HasPrefix(out, "a_test.yaml:1:1: there are only rule tests here") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	write(t, dir, "a.yaml", "rules: []\n")
+	if code, out, errs := aftermath(t, dir, nil, "check", "a_test.yaml", "a.yaml"); code != 0 {
+		t.Errorf("beside rules: exit %d, %s%s", code, out, errs)
 	}
 }
