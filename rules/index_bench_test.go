@@ -121,7 +121,7 @@ func memberCondition(i int) string {
 	return fmt.Sprintf(`trim(From_Account) in ["%s", "%[1]sy"]`, account(i))
 }
 
-// functionCondition is one that no atom serves, and that is a function of its own.
+// functionCondition is one that no atom serves: it compares what a function gives with a constant.
 func functionCondition(i int) string {
 	return fmt.Sprintf(`sample(From_Account, 0.%06d)`, i)
 }
@@ -369,7 +369,7 @@ func BenchmarkGrowth(b *testing.B) {
 }
 
 // BenchmarkResidual matches against rules that every pair is tested for: because no atom serves them, or because every pair has
-// theirs. At most 3 ns a rule is what we want of all but those that are a function of their own.
+// theirs. At most 3 ns a rule is what we want.
 func BenchmarkResidual(b *testing.B) {
 	for _, kind := range []struct {
 		name      string

@@ -158,6 +158,20 @@ func TestFoundTogether(t *testing.T) {
 		{"a long name", each(`trim(trimPrefix(From_Account, "` + strings.Repeat("é", 40) + `")) == "%d"`), 4,
 			`one look-up of trim(trimPrefix(From_Account, "` + strings.Repeat("é", 14) + `… for 4 rules`},
 		{"behind a test that most pairs pass", each(webEach + `trim(From_Account) == "%d"`), 5, "one look-up of trim(From_Account) for 5 rules"},
+		{"a made text's order", func(i int) string {
+			return fmt.Sprintf(`trim(From_Account) %s "%d"`, []string{"<", ">=", "<=", ">"}[i%4], i)
+		}, 8, "one look-up of trim(From_Account) for 8 rules"},
+		{"what made texts begin with", each(`trim(From_Account) startsWith "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"what made texts end with", each(webEach + `trim(From_Account) endsWith "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"what made texts don't begin with", each(`trim(From_Account) not startsWith "%d"`), 4, "evaluated for every pair"},
+		{"a made number's limits", func(i int) string {
+			return fmt.Sprintf(`len(trim(From_Account)) %s %d`, []string{"<", ">=", "<=", ">"}[i%4], i)
+		}, 8, "one look-up of len(trim(From_Account)) for 8 rules"},
+		{"limits behind a test that most pairs pass", each(webEach + `len(trim(From_Account)) > %d`), 4, "one look-up of len(trim(From_Account)) for 4 rules"},
+		{"limits beside a test that few pairs pass", each(`len(trim(From_Account)) > 1%d && From_Account[1:] == "%[1]d"`), 4, "one look-up of From_Account[1:] for 4 rules"},
+		{"samples", each(`sample(From_Account, 1%d)`), 4, "one look-up of sample(From_Account) for 4 rules"},
+		{"samples turned round", each(`not sample(trim(From_Account), 0.%d1)`), 4, "one look-up of sample(trim(From_Account)) for 4 rules"},
+		{"few samples", each(`sample(From_Account, 1%d)`), 3, "evaluated for every pair, as fewer than 4 rules like it ask for sample(From_Account)"},
 		{"sums", each(`PairCount * 1%d == PairIndex - 7`), 4, "evaluated for every pair, in one pass over 4 rules like it"},
 		{"remainders", each(`len(From_Account) %% 1%d == 3`), 4, "evaluated for every pair, in one pass over 4 rules like it"},
 		{"a remainder", each(`len(From_Account) %% 1%d == 3`), 1, "evaluated for every pair"},

@@ -193,12 +193,19 @@ func inRange(p netip.Prefix) func(string) bool {
 
 // inSample is sample for one percentage: a string's place among 2^32 is the hash of its bytes, the same in every release.
 func inSample(percent float64) func(string) bool {
-	limit := uint64(math.Round(percent / 100 * (1 << 32)))
-	return func(s string) bool {
-		h := fnv.New64a()
-		h.Write([]byte(s))
-		return mix(h.Sum64())>>32 < limit
-	}
+	limit := sampleLimit(percent)
+	return func(s string) bool { return samplePlace(s) < limit }
+}
+
+const samplePlaces = 1 << 32
+
+// sampleLimit is how many places a percentage takes.
+func sampleLimit(percent float64) uint64 { return uint64(math.Round(percent / 100 * samplePlaces)) }
+
+func samplePlace(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return mix(h.Sum64()) >> 32
 }
 
 // mix spreads a hash over all its bits (the finalizer of MurmurHash3), since FNV's high bits hardly move for short strings.

@@ -209,9 +209,6 @@ func (p *planner) comparison(n *ast.BinaryNode) pairindex.Formula {
 
 // texts compares two texts.
 func (p *planner) texts(n *ast.BinaryNode) pairindex.Formula {
-	if f, ok := textOrder(n); ok {
-		return f
-	}
 	kinds := map[string]pairindex.Kind{"==": pairindex.Equal, "startsWith": pairindex.Prefix, "endsWith": pairindex.Suffix, "contains": pairindex.Contains}
 	field, isField := textField(n.Left)
 	text, isText := n.Right.(*ast.StringNode)
@@ -228,20 +225,8 @@ func (p *planner) texts(n *ast.BinaryNode) pairindex.Formula {
 	if isField && isText && kind != 0 {
 		return textTest(kind, field, text.Value)
 	}
-	if n.Operator == "==" {
-		of, text := n.Left, text
-		if !isText {
-			text, isText = n.Left.(*ast.StringNode)
-			of = n.Right
-		}
-		if isText {
-			if field, ok := beginning(of, len(text.Value)); ok {
-				return textTest(pairindex.Prefix, field, text.Value)
-			}
-			if f, ok := textIs(of, text.Value); ok {
-				return f
-			}
-		}
+	if f, ok := withWritten(n); ok {
+		return f
 	}
 	c := closures{}
 	return c.test(n, c.compareTexts(n))
@@ -284,19 +269,24 @@ func beginning(n ast.Node, length int) (uint8, bool) {
 	return textField(s.Node)
 }
 
-// textOrder compares a text for its order with one that is written out.
-func textOrder(n *ast.BinaryNode) (f pairindex.Formula, ok bool) {
+// withWritten compares a text for its order, or one that is made of others in any way, with one that is written out on either side.
+func withWritten(n *ast.BinaryNode) (f pairindex.Formula, ok bool) {
 	of, op := n.Left, n.Operator
 	text, ok := n.Right.(*ast.StringNode)
-	if !ok {
+	if !ok && turned(op) != "" {
 		text, ok = n.Left.(*ast.StringNode)
 		of, op = n.Right, turned(op)
 	}
-	field, isField := textField(of)
-	if !ok || !isField {
+	if !ok {
 		return f, false
 	}
-	return textBefore(field, op, text.Value)
+	if field, ok := beginning(of, len(text.Value)); ok && op == "==" {
+		return textTest(pairindex.Prefix, field, text.Value), true
+	}
+	if field, ok := textField(of); ok {
+		return textBefore(field, op, text.Value)
+	}
+	return compareMade(of, op, text.Value)
 }
 
 // textBefore compares a text of the event for its order with another.
@@ -320,12 +310,9 @@ func before(op, text string, from func(k string) pairindex.Formula) (f pairindex
 	return f, false
 }
 
-// turned is the operator that says the same with the sides exchanged.
+// turned is the operator that says the same with the sides exchanged; "" for none.
 func turned(op string) string {
-	if other := map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]; other != "" {
-		return other
-	}
-	return op
+	return map[string]string{"==": "==", "<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]
 }
 
 // numbers compares two ints.
@@ -356,10 +343,10 @@ func (p *planner) numbers(n *ast.BinaryNode) pairindex.Formula {
 		if f, ok := sameSum(n.Left, n.Right); ok {
 			return f
 		}
-		if k, constant := right.(*ast.IntegerNode); constant {
-			if f, ok := numberIs(left, int64(k.Value)); ok {
-				return f
-			}
+	}
+	if k, constant := right.(*ast.IntegerNode); constant {
+		if f, ok := limitMade(left, op, int64(k.Value)); ok {
+			return f
 		}
 	}
 	c := closures{}
@@ -489,12 +476,7 @@ func (p *planner) call(n *ast.CallNode) pairindex.Formula {
 		if !ok {
 			return pairindex.Opaque()
 		}
-		c := closures{}
-		test := c.textTest(n.Arguments[0], inSample(percent))
-		if test != nil && (percent == 0 || percent == 100) {
-			return pairindex.Constant(percent == 100)
-		}
-		return c.test(n, test)
+		return inSampleOf(n, percent)
 	}
 	return pairindex.Opaque()
 }

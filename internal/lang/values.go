@@ -12,43 +12,98 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/pairindex"
 )
 
-// textIs tests that what is no text of the event, but made of such, is a text.
-func textIs(n ast.Node, text string) (f pairindex.Formula, ok bool) {
+// madeText is what is no text of the event, but made of such; nil for what has no key or may fail.
+func madeText(n ast.Node) *pairindex.Value {
 	c := closures{}
 	key, of := keyOf(n), c.text(n)
 	if key == "" || of == nil {
-		return f, false
+		return nil
 	}
-	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Text: of}
-	return v.IsText(text), true
+	return &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Text: of}
+}
+
+// madeNumber is what is no number of the event, but made of what an event has; nil for what has no key or may fail.
+func madeNumber(n ast.Node) *pairindex.Value {
+	c := closures{}
+	key, of := keyOf(n), c.number(n)
+	if key == "" || of == nil {
+		return nil
+	}
+	return &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Number: of}
 }
 
 // textIn tests that what is no text of the event, but made of such, is in a list.
 func textIn(n *ast.BinaryNode, list *List) pairindex.Formula {
-	c := closures{}
-	key, of := keyOf(n.Left), c.text(n.Left)
-	if key == "" || of == nil {
-		return c.test(n, c.inList(n.Left, list))
+	if v := madeText(n.Left); v != nil {
+		return v.In(list)
 	}
-	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Text: of}
-	return v.In(list)
+	c := closures{}
+	return c.test(n, c.inList(n.Left, list))
 }
 
-// numberIs tests that what is no number of the event, but made of such, is a number.
-func numberIs(n ast.Node, k int64) (f pairindex.Formula, ok bool) {
-	if b, isBinary := n.(*ast.BinaryNode); isBinary && b.Operator == "%" {
+// compareMade compares what is made of texts with a text that is written out. It gives false for what no value is, and for an operator that
+// no index knows.
+func compareMade(n ast.Node, op, text string) (f pairindex.Formula, ok bool) {
+	v := madeText(n)
+	if v == nil {
+		return f, false
+	}
+	switch op {
+	case "==":
+		return v.IsText(text), true
+	case "startsWith":
+		return v.Begins(text), true
+	case "endsWith":
+		return v.Ends(text), true
+	}
+	return before(op, text, v.From)
+}
+
+// limitMade compares what is made of an event with a number that is written out. It gives false for what no value is.
+func limitMade(n ast.Node, op string, k int64) (f pairindex.Formula, ok bool) {
+	if b, isBinary := n.(*ast.BinaryNode); isBinary && b.Operator == "%" && op == "==" {
 		field, isField := numberField(b.Left)
 		if divisor, constant := b.Right.(*ast.IntegerNode); isField && constant && divisor.Value != 0 {
 			return pairindex.Remainder(field, int64(divisor.Value), k), true
 		}
 	}
-	c := closures{}
-	key, of := keyOf(n), c.number(n)
-	if key == "" || of == nil {
+	v := madeNumber(n)
+	if v == nil {
 		return f, false
 	}
-	v := &pairindex.Value{Key: key, Texts: c.texts, Numbers: c.numbers, Number: of}
-	return v.IsNumber(k), true
+	more := pairindex.Constant(false)
+	if k < 1<<63-1 {
+		more = v.AtLeast(k + 1)
+	}
+	switch op {
+	case "==":
+		return v.IsNumber(k), true
+	case ">=":
+		return v.AtLeast(k), true
+	case ">":
+		return more, true
+	case "<":
+		return pairindex.Not(v.AtLeast(k)), true
+	case "<=":
+		return pairindex.Not(more), true
+	}
+	return f, false
+}
+
+// inSampleOf tests that a text's place is below a limit.
+func inSampleOf(n *ast.CallNode, percent float64) pairindex.Formula {
+	c := closures{}
+	text, key := c.text(n.Arguments[0]), keyOf(n.Arguments[0])
+	if text == nil || key == "" {
+		return pairindex.Opaque()
+	}
+	limit := sampleLimit(percent)
+	if limit == 0 || limit == samplePlaces {
+		return pairindex.Constant(limit > 0)
+	}
+	v := &pairindex.Value{Key: "sample(" + key + ")", Texts: c.texts, Numbers: c.numbers}
+	v.Number = func(ev *pairindex.Event) int { return int(samplePlace(text(ev))) }
+	return pairindex.Not(v.AtLeast(int64(limit)))
 }
 
 // inRangeOf tests that a text is an address in a range: that its first bits are those of all in the range.

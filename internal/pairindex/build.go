@@ -141,7 +141,7 @@ func (b *builder) need(n *node) {
 		}
 	case remainder:
 		b.needs |= 1 << n.field
-	case textIs, textIn, valueIs:
+	case textIs, textIn, textFrom, textBegins, textEnds, valueIs, valueFrom:
 		v := n.valued()
 		b.texts |= v.Texts
 		b.needs |= v.Numbers
@@ -221,17 +221,11 @@ func (b *builder) atom(a *Atom, value uint32) {
 		b.valued |= 1 << a.Field
 		b.byValue[n] = append(b.byValue[n], value)
 	case AtLeast:
-		l := limitsOf(b.limits, a.Field)
-		l.from = append(l.from, limit[int64]{a.Number, value})
+		limitsOf(b.limits, a.Field).add(a.Number, true, value)
 	case AtMost:
-		l := limitsOf(b.limits, a.Field)
-		l.below = append(l.below, limit[int64]{a.Number + 1, value})
-	case From:
-		l := limitsOf(b.orders, a.Field)
-		l.from = append(l.from, limit[string]{a.Text, value})
-	case Before:
-		l := limitsOf(b.orders, a.Field)
-		l.below = append(l.below, limit[string]{a.Text, value})
+		limitsOf(b.limits, a.Field).add(a.Number+1, false, value)
+	case From, Before:
+		limitsOf(b.orders, a.Field).add(a.Text, a.Kind == From, value)
 	}
 }
 

@@ -26,7 +26,11 @@ const (
 	remainder   // what is left of a number divided by a constant is another
 	textIs      // the text that is made of the event is this
 	textIn      // the text that is made of the event is in the set
+	textFrom    // the text that is made of the event is this or comes after it
+	textBegins  // the text that is made of the event begins with this
+	textEnds    // the text that is made of the event ends with this
 	valueIs     // the number that is made of the event is this
+	valueFrom   // the number that is made of the event is this or more
 	call        // a function of the event
 	opaque      // only the caller knows
 	constant    // number is 1 or 0
@@ -142,6 +146,22 @@ type Value struct {
 // IsText tests that a value is the text.
 func (v *Value) IsText(text string) Formula { return leaf(node{kind: textIs, text: text, ref: v}) }
 
+// From tests that a value is the text or comes after it, byte by byte.
+func (v *Value) From(text string) Formula { return v.text(textFrom, text) }
+
+// Begins tests that a value begins with the text.
+func (v *Value) Begins(text string) Formula { return v.text(textBegins, text) }
+
+// Ends tests that a value ends with the text.
+func (v *Value) Ends(text string) Formula { return v.text(textEnds, text) }
+
+func (v *Value) text(kind Kind, text string) Formula {
+	if text == "" {
+		return Constant(true)
+	}
+	return leaf(node{kind: kind, text: text, ref: v})
+}
+
 // In tests that a value is a text in the set.
 func (v *Value) In(set Set) Formula {
 	if set.Len() == 0 {
@@ -165,6 +185,9 @@ func (n *node) valued() *Value {
 
 // IsNumber tests that a value is the number.
 func (v *Value) IsNumber(k int64) Formula { return leaf(node{kind: valueIs, number: k, ref: v}) }
+
+// AtLeast tests that a value is the number or more.
+func (v *Value) AtLeast(k int64) Formula { return leaf(node{kind: valueFrom, number: k, ref: v}) }
 
 // Call is a test by a function, which cannot fail and keeps nothing of the event. texts and numbers have a bit for each text and
 // number that it uses. Those with the same key, unless it is "", are the same test.

@@ -67,6 +67,14 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 	case textIn:
 		in := n.ref.(valueIn)
 		return in.set.Has(in.value.Text(ev)), true
+	case textFrom:
+		return n.ref.(*Value).Text(ev) >= n.text, true
+	case textBegins:
+		return strings.HasPrefix(n.ref.(*Value).Text(ev), n.text), true
+	case textEnds:
+		return strings.HasSuffix(n.ref.(*Value).Text(ev), n.text), true
+	case valueFrom:
+		return int64(n.ref.(*Value).Number(ev)) >= n.number, true
 	case valueIs:
 		return int64(n.ref.(*Value).Number(ev)) == n.number, true
 	case call:
@@ -128,8 +136,11 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 		if r.IntN(3) == 0 {
 			return values[r.IntN(2)].In(sets[r.IntN(len(sets))])
 		}
-		return values[r.IntN(2)].IsText(text)
+		return []func(string) Formula{values[r.IntN(2)].IsText, values[r.IntN(2)].From, values[r.IntN(2)].Begins, values[r.IntN(2)].Ends}[r.IntN(4)](text)
 	case 14:
+		if r.IntN(2) == 0 {
+			return values[2].AtLeast(int64(r.IntN(7)))
+		}
 		return values[2].IsNumber(int64(r.IntN(5)))
 	case 0:
 		return In(field, sets[r.IntN(len(sets))])

@@ -13,6 +13,15 @@ type limit[T cmp.Ordered] struct {
 	value uint32
 }
 
+// add adds the limit k: of those that are to be k or more, or else of those that are to be less.
+func (l *limits[T]) add(k T, orMore bool, value uint32) {
+	if orMore {
+		l.from = append(l.from, limit[T]{k, value})
+	} else {
+		l.below = append(l.below, limit[T]{k, value})
+	}
+}
+
 // limitIndex is the limits of one number or text, ascending, and the value beside each.
 type limitIndex[T cmp.Ordered] struct {
 	field                   uint8

@@ -164,9 +164,13 @@ func (o *opener) open(rules []openable, depth int, way Way) (rest []openable) {
 	if len(rules) < few || depth == maxOpenings {
 		return rules
 	}
+	alike := map[seriesOf]int{} // how many have a demand of a series of limits
 	for _, r := range rules {
 		for _, d := range r.demands {
 			o.shared[d]++
+			if of, ok := o.limitOf(d); ok {
+				alike[of]++
+			}
 		}
 	}
 	var order []uint32 // in which they came first
@@ -174,15 +178,11 @@ func (o *opener) open(rules []openable, depth int, way Way) (rest []openable) {
 	for _, r := range rules {
 		best, most := uint32(0), 0
 		for _, d := range r.demands {
-			n := o.shared[d]
-			if o.seldom(d) { // of those that are a rule's alone it may be the one that ends it
-				n = max(n, manyOpen)
-			}
-			if n > most && !o.path[d] {
+			if n := o.worth(d, alike); n > most && !o.path[d] {
 				best, most = d, n
 			}
 		}
-		if most < few {
+		if most < 2*few {
 			rest = append(rest, r)
 			continue
 		}
@@ -200,6 +200,19 @@ func (o *opener) open(rules []openable, depth int, way Way) (rest []openable) {
 		o.enter(d, under[d], depth, by.or(way).or(o.wayThrough(d, len(under[d]))))
 	})
 	return rest
+}
+
+// worth is twice how many rules share a demand, and somewhat more where few events go its way. What looks alike in many rules is worth as
+// much as if it were shared, and so is a demand that few events go the way of: it may be the one that ends its rule.
+func (o *opener) worth(demand uint32, alike map[seriesOf]int) int {
+	n := 2 * o.shared[demand]
+	if o.seldom(demand) {
+		return max(n, 2*manyOpen) + 1
+	}
+	if of, ok := o.limitOf(demand); ok && alike[of] >= manyOpen {
+		return max(n, 2*manyOpen)
+	}
+	return n
 }
 
 // enter makes the opening of rules that share a demand, and those within it.
@@ -221,7 +234,7 @@ func (o *opener) enter(demand uint32, rules []openable, depth int, way Way) {
 // seldom tells that few events go the way of a demand.
 func (o *opener) seldom(demand uint32) bool {
 	switch o.builder.steps[o.steps[demand]].kind {
-	case AtLeast, AtMost, From, lessNumber, call:
+	case AtLeast, AtMost, From, lessNumber, textFrom, valueFrom, call:
 		return false
 	}
 	return o.holds[demand]

@@ -76,7 +76,7 @@ func (ps *programs) tree(nodes []node, begin int, yes, no uint16) {
 		case n.kind == sum || n.kind == remainder:
 			s.number = int64(len(ps.sums))
 			ps.sums = append(ps.sums, n.ref.(sumIs))
-		case n.kind == valueIs:
+		case n.kind == valueIs || n.kind == valueFrom:
 			s.number = ps.value(comparison{ps.ref(n), n.number})
 		case n.kind == textIn:
 			in := n.ref.(valueIn)
@@ -109,8 +109,10 @@ func (ps *programs) ref(n *node) int64 {
 	case pattern:
 		value = bounded{n.ref.(Matcher), int(n.number)}
 		same = value
-	case textIs, valueIs:
-		same = keyed{n.kind, n.ref.(*Value).Key}
+	case textIs, textFrom, textBegins, textEnds:
+		same = keyed{textIs, n.ref.(*Value).Key}
+	case valueIs, valueFrom:
+		same = keyed{valueIs, n.ref.(*Value).Key}
 	case call:
 		same = keyed{n.kind, n.text}
 	}
@@ -206,9 +208,18 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return ev.Numbers[s.field]%k.a == k.k, true
 	case textIs:
 		return ps.refs[s.number].(*Value).Text(ev) == s.text, true
+	case textFrom:
+		return ps.refs[s.number].(*Value).Text(ev) >= s.text, true
+	case textBegins:
+		return strings.HasPrefix(ps.refs[s.number].(*Value).Text(ev), s.text), true
+	case textEnds:
+		return strings.HasSuffix(ps.refs[s.number].(*Value).Text(ev), s.text), true
 	case valueIs:
 		v := &ps.values[s.number]
 		return int64(ps.refs[v.ref].(*Value).Number(ev)) == v.with, true
+	case valueFrom:
+		v := &ps.values[s.number]
+		return int64(ps.refs[v.ref].(*Value).Number(ev)) >= v.with, true
 	case textIn:
 		v := &ps.values[s.number]
 		return ps.refs[v.with].(Set).Has(ps.refs[v.ref].(*Value).Text(ev)), true

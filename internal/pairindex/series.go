@@ -1,5 +1,7 @@
 package pairindex
 
+import "slices"
+
 // series are openings side by side that compare the same with different constants: each with a sum of the same numbers, with what is left
 // of the same number, or with the same value. To go through those that hold costs far less than a look at each.
 type series struct {
@@ -13,7 +15,10 @@ type series struct {
 	is       []int64
 	texts    map[string]uint32 // the openings of a value
 	more     map[string][]uint32
+	lengths  []int // of texts that a value begins or ends with, ascending
 	numbers  map[int64]uint32
+	orders   limitIndex[string]
+	limits   limitIndex[int64]
 }
 
 // seriesOf tells series apart.
@@ -52,12 +57,14 @@ func (o *opener) inSeries(demands []uint32, under map[uint32][]openable, enter f
 		}
 		first, n := len(o.openings), len(o.series)
 		o.openings = append(o.openings, opening{step: uint32(n), series: true})
-		o.series = append(o.series, series{kind: of.kind, field: of.field, other: of.other})
+		o.series = append(o.series, series{})
+		m := seriesMaker{builder: o.builder, series: series{kind: of.kind, field: of.field, other: of.other}}
 		for _, d := range members[of] {
 			at := uint32(len(o.openings))
 			enter(d, way)
-			o.join(&o.series[n], &o.builder.steps[o.steps[d]], at)
+			m.join(&o.builder.steps[o.steps[d]], o.holds[d], at)
 		}
+		o.series[n] = m.made()
 		o.openings[first].next = uint32(len(o.openings))
 	}
 }
@@ -77,8 +84,11 @@ func (o *opener) seriesOf(demand uint32) (of seriesOf, ok bool) {
 	of = seriesOf{kind: s.kind, field: s.field, other: s.other}
 	switch s.kind {
 	case sum, remainder:
-	case textIs:
+	case textIs, textBegins, textEnds:
 		of.ref = s.number
+	case textFrom:
+		of.ref = s.number
+		return of, true
 	case textIn:
 		v := &o.values[s.number]
 		of.kind, of.ref = textIs, v.ref
@@ -87,55 +97,101 @@ func (o *opener) seriesOf(demand uint32) (of seriesOf, ok bool) {
 		}
 	case valueIs:
 		of.ref = o.values[s.number].ref
+	case valueFrom:
+		of.ref = o.values[s.number].ref
+		return of, true
 	default:
 		return of, false
 	}
 	return of, o.holds[demand]
 }
 
-// join enters the opening of a test.
-func (b *builder) join(to *series, s *step, opening uint32) {
+// limitOf tells which series of limits a demand belongs to.
+func (o *opener) limitOf(demand uint32) (of seriesOf, ok bool) {
+	switch o.builder.steps[o.steps[demand]].kind {
+	case textFrom, valueFrom:
+		return o.seriesOf(demand)
+	}
+	return of, false
+}
+
+// seriesMaker collects what a series is made of.
+type seriesMaker struct {
+	*builder
+	series
+	orders limits[string]
+	limits limits[int64]
+}
+
+// join enters the opening of a test that must hold, or must not.
+func (m *seriesMaker) join(s *step, holds bool, opening uint32) {
 	switch s.kind {
 	case sum, remainder:
-		k := &b.sums[s.number]
-		to.times, to.is = append(to.times, k.a), append(to.is, k.k)
+		k := &m.sums[s.number]
+		m.times, m.is = append(m.times, k.a), append(m.is, k.k)
 		if s.kind == sum {
-			to.others = append(to.others, k.b)
+			m.others = append(m.others, k.b)
 		}
-		to.openings = append(to.openings, opening)
-	case textIs:
-		to.value = b.refs[s.number].(*Value)
-		to.joinText(s.text, opening)
+		m.openings = append(m.openings, opening)
+	case textIs, textFrom, textBegins, textEnds:
+		m.value = m.refs[s.number].(*Value)
+		if s.kind == textFrom {
+			m.orders.add(s.text, holds, opening)
+		} else {
+			m.joinText(s.text, opening)
+		}
 	case textIn:
-		v := &b.values[s.number]
-		to.value = b.refs[v.ref].(*Value)
-		set := b.refs[v.with].(Set)
-		b.expanded += set.Len()
+		v := &m.values[s.number]
+		m.value = m.refs[v.ref].(*Value)
+		set := m.refs[v.with].(Set)
+		m.expanded += set.Len()
 		for text := range set.All {
-			to.joinText(text, opening)
+			m.joinText(text, opening)
 		}
-	case valueIs:
-		v := &b.values[s.number]
-		to.value = b.refs[v.ref].(*Value)
-		if to.numbers == nil {
-			to.numbers = map[int64]uint32{}
+	case valueIs, valueFrom:
+		v := &m.values[s.number]
+		m.value = m.refs[v.ref].(*Value)
+		if s.kind == valueFrom {
+			m.limits.add(v.with, holds, opening)
+		} else {
+			m.joinNumber(v.with, opening)
 		}
-		to.numbers[v.with] = opening
 	}
 }
 
 // joinText enters one of the texts that an opening's test takes.
-func (to *series) joinText(text string, opening uint32) {
-	switch _, known := to.texts[text]; {
-	case !known && to.texts == nil:
-		to.texts = map[string]uint32{text: opening}
+func (m *seriesMaker) joinText(text string, opening uint32) {
+	switch _, known := m.texts[text]; {
+	case !known && m.texts == nil:
+		m.texts = map[string]uint32{text: opening}
 	case !known:
-		to.texts[text] = opening
-	case to.more == nil:
-		to.more = map[string][]uint32{text: {opening}}
+		m.texts[text] = opening
+	case m.more == nil:
+		m.more = map[string][]uint32{text: {opening}}
 	default:
-		to.more[text] = append(to.more[text], opening)
+		m.more[text] = append(m.more[text], opening)
 	}
+}
+
+func (m *seriesMaker) joinNumber(k int64, opening uint32) {
+	if m.numbers == nil {
+		m.numbers = map[int64]uint32{}
+	}
+	m.numbers[k] = opening
+}
+
+// made gives the series.
+func (m *seriesMaker) made() series {
+	s := m.series
+	s.orders, s.limits = m.orders.index(s.field), m.limits.index(s.field)
+	if s.kind == textBegins || s.kind == textEnds {
+		for text := range s.texts {
+			s.lengths = append(s.lengths, len(text))
+		}
+		slices.Sort(s.lengths)
+		s.lengths = trimmed(slices.Compact(s.lengths))
+	}
+	return s
 }
 
 // openSeries goes through those openings of a series whose tests hold.
@@ -160,12 +216,37 @@ func (x *Index) openSeries(f *Found, ev *Event, s *series) {
 		text := s.value.Text(ev)
 		if i, ok := s.texts[text]; ok {
 			x.goThrough(f, ev, i)
-			for _, i := range s.more[text] {
-				x.goThrough(f, ev, i)
-			}
+			x.goThroughAll(f, ev, s.more[text])
 		}
+	case textBegins, textEnds:
+		x.openEnds(f, ev, s)
+	case textFrom:
+		from, below := s.orders.kept(s.value.Text(ev))
+		x.goThroughAll(f, ev, from)
+		x.goThroughAll(f, ev, below)
 	case valueIs:
 		if i, ok := s.numbers[int64(s.value.Number(ev))]; ok {
+			x.goThrough(f, ev, i)
+		}
+	case valueFrom:
+		from, below := s.limits.kept(int64(s.value.Number(ev)))
+		x.goThroughAll(f, ev, from)
+		x.goThroughAll(f, ev, below)
+	}
+}
+
+// openEnds goes through the openings of what a value begins, or ends, with.
+func (x *Index) openEnds(f *Found, ev *Event, s *series) {
+	text := s.value.Text(ev)
+	for _, n := range s.lengths {
+		if n > len(text) {
+			return
+		}
+		end := text[:n]
+		if s.kind == textEnds {
+			end = text[len(text)-n:]
+		}
+		if i, ok := s.texts[end]; ok {
 			x.goThrough(f, ev, i)
 		}
 	}
@@ -184,4 +265,10 @@ func (x *Index) goThrough(f *Found, ev *Event, i uint32) {
 	o := &x.openings[i]
 	x.add(f, o.value)
 	x.open(f, ev, i+1, o.next)
+}
+
+func (x *Index) goThroughAll(f *Found, ev *Event, openings []uint32) {
+	for _, i := range openings {
+		x.goThrough(f, ev, i)
+	}
 }
