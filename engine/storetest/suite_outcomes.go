@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -60,11 +61,7 @@ func testPark(t *testing.T, o Opener) {
 func testParkPast(t *testing.T, o Opener) {
 	s := o.Open(t)
 	must(t, s.Park(ctxFor(t), []engine.Parked{parked("a", time.Now().Add(-time.Hour))}))
-	start := time.Now()
 	nextBundles(t, s, 1)
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("it came after %v", took)
-	}
 }
 
 func testParkAgain(t *testing.T, o Opener) {
@@ -73,20 +70,27 @@ func testParkAgain(t *testing.T, o Opener) {
 	ps := []engine.Parked{parked("a", due), parked("b", due), parked("c", due.Add(time.Second))}
 	must(t, s.Park(ctxFor(t), ps))
 	must(t, s.Park(ctxFor(t), ps))
-	_, bundles := nextBundles(t, s, 2)
-	for _, b := range bundles {
-		b.Ack()
+	came := map[string]int{}
+	until := func(ids ...string) {
+		t.Helper()
+		for ctx := ctxFor(t); slices.ContainsFunc(ids, func(id string) bool { return came[id] == 0 }); {
+			b, err := s.NextBundle(ctx)
+			if err != nil {
+				t.Fatalf("%v came, want %v: %v", came, ids, err)
+			}
+			for _, p := range b.Deliveries {
+				came[p.Job.ID]++
+			}
+			b.Ack()
+		}
 	}
+	until("a", "b")                // and c, where it took so long
 	must(t, s.Park(ctxFor(t), ps)) // what came and went does not come again either
-	last := []engine.Parked{parked("d", due)}
-	must(t, s.Park(ctxFor(t), last))
-	all, _ := nextBundles(t, s, 2)
-	var ids []string
-	for _, p := range all {
-		ids = append(ids, p.Job.ID)
-	}
-	if slices.Sort(ids); !slices.Equal(ids, []string{"c", "d"}) {
-		t.Errorf("got %v, want c and d", ids)
+	must(t, s.Park(ctxFor(t), []engine.Parked{parked("d", due)}))
+	until("c", "d")
+	noBundle(t, s, 300*time.Millisecond)
+	if want := map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}; !maps.Equal(came, want) {
+		t.Errorf("got %v, want each once", came)
 	}
 }
 
@@ -105,13 +109,17 @@ func testParkRestart(t *testing.T, o Opener) {
 	})
 	s = o.Reopen(t, s)
 	got, bundles := nextBundles(t, s, 2)
-	if got[0].Job.ID != "read" || got[1].Job.ID != "waiting" {
-		t.Errorf("got %s and %s", got[0].Job.ID, got[1].Job.ID)
+	var ids []string // in any order: what waited may be due by now
+	for _, p := range got {
+		ids = append(ids, p.Job.ID)
 	}
-	if !bundles[0].Again {
-		t.Error("a bundle that was read before the restart does not say so")
+	if slices.Sort(ids); !slices.Equal(ids, []string{"read", "waiting"}) {
+		t.Errorf("got %v, want read and waiting", ids)
 	}
 	for _, b := range bundles {
+		if !b.Again && slices.ContainsFunc(b.Deliveries, func(p engine.Parked) bool { return p.Job.ID == "read" }) {
+			t.Error("a bundle that was read before the restart does not say so")
+		}
 		b.Ack()
 	}
 	noBundle(t, s, 300*time.Millisecond)
