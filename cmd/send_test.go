@@ -173,8 +173,6 @@ func TestSendNotOK(t *testing.T) {
 	e := newChatEndpoint(t, (*httptest.Server).Start, callback.App{SdkAppid: 7, Tokens: []string{"the-token"}})
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	defer other.Close()
-	closed := httptest.NewServer(nil)
-	closed.Close()
 	for _, tt := range []struct {
 		name, url, token, query string
 		stdout, stderr          string
@@ -183,7 +181,7 @@ func TestSendNotOK(t *testing.T) {
 		{"expired", e.URL + "/chat", "the-token", "RequestTime=1669872112", `"ActionStatus":"FAIL"`, "HTTP/1.1 401 Unauthorized"},
 		{"own Sign", e.URL + "/chat", "the-token", "Sign=x", `"ActionStatus":"FAIL"`, "HTTP/1.1 401 Unauthorized"},
 		{"no callback endpoint", other.URL + "/chat", "", "x=1", "hello", ""},
-		{"nobody there", closed.URL, "the-token", "x=1", "", "connection refused"},
+		{"nobody there", "http://127.0.0.1:1", "the-token", "x=1", "", "connection refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, stdout, stderr := send(t, sendPacket, "--url", tt.url, "--sdkappid", "7", "--token", tt.token, "--query", tt.query, "-")

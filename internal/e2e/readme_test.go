@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,15 +110,9 @@ func newReadmeRun(t *testing.T) *readmeRun {
 	r := &readmeRun{t: t, dir: t.TempDir(), processes: map[string]*process{}, schemas: map[string]schematest.Schema{}}
 	var there, back []string
 	for _, port := range []string{"8080", "9090", "8081", "1025"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := program.Reserve(t)
 		defer l.Close() // after all are chosen, so that none is chosen twice
-		_, free, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		free := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 		there = append(there, ":"+port, ":"+free, "port: "+port, "port: "+free)
 		back = append(back, ":"+free, ":"+port)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/engine/storetest"
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 )
 
@@ -89,9 +90,9 @@ func TestServerStartedAnew(t *testing.T) {
 }
 
 func TestClusterGoneAndBack(t *testing.T) {
-	srv := newServer(t, t.TempDir(), -1)
-	port := srv.Addr().String()
-	s := open(t, jetstream.Options{Dir: t.TempDir(), URL: "nats://" + port, Logger: quiet()})
+	port := program.Reserved(t).Port
+	srv := newServer(t, t.TempDir(), port)
+	s := open(t, jetstream.Options{Dir: t.TempDir(), URL: srv.ClientURL(), Logger: quiet()})
 	if err := s.Accept(ctxFor(t, 20*time.Second), storetest.NewRecord("before")); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestClusterGoneAndBack(t *testing.T) {
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("it took %v to say so", took)
 	}
-	newServer(t, dir, portOf(t, port))
+	newServer(t, dir, port)
 	if err := s.Accept(ctxFor(t, 20*time.Second), storetest.NewRecord("back")); err != nil {
 		t.Errorf("Accept when the cluster is back: %v", err)
 	}
@@ -139,7 +140,7 @@ func TestKeep(t *testing.T) {
 		}
 		p.Ack()
 	}
-	eventually(t, "two packs acked", func() bool { return s.Status().Waiting == 2 })
+	eventually(t, "two of four packs acked", func() bool { st := s.Status(); return st.Packs == 4 && st.Waiting == 2 })
 	ahead.Store(int64(2 * time.Hour))
 	purge := func() {
 		t.Helper()

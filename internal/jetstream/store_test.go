@@ -3,9 +3,7 @@ package jetstream_test
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -97,19 +95,6 @@ func newServer(t *testing.T, dir string, port int) *server.Server {
 		t.Fatal("the server does not start")
 	}
 	return srv
-}
-
-func portOf(t *testing.T, addr string) int {
-	t.Helper()
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 func TestExternal(t *testing.T) {

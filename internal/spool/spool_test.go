@@ -3,7 +3,6 @@ package spool_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/aftermath-rules/aftermath/engine"
 	"github.com/aftermath-rules/aftermath/engine/storetest"
+	"github.com/aftermath-rules/aftermath/internal/e2e/program"
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 	"github.com/aftermath-rules/aftermath/internal/spool"
 )
@@ -52,10 +52,7 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T) *cluster {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	c := &cluster{t: t, dir: t.TempDir(), port: l.Addr().(*net.TCPAddr).Port}
-	l.Close()
+	c := &cluster{t: t, dir: t.TempDir(), port: program.Reserved(t).Port}
 	t.Cleanup(c.stop)
 	return c
 }

@@ -3,7 +3,6 @@ package natscluster
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -84,9 +83,9 @@ func (b Binary) Start(t testing.TB, n int) *Cluster {
 func (c *Cluster) add(b Binary, name string) {
 	s := &Server{Name: name, c: c, binary: b}
 	var err error
-	s.clients, err = newProxy(c.freeAddr(), false, func(string) bool { return true })
+	s.clients, err = newProxy(c.hold(), false, func(string) bool { return true })
 	if err == nil {
-		s.routes, err = newProxy(c.freeAddr(), true, func(from string) bool { return !c.isCut(name) && !c.isCut(from) })
+		s.routes, err = newProxy(c.hold(), true, func(from string) bool { return !c.isCut(name) && !c.isCut(from) })
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -94,21 +93,12 @@ func (c *Cluster) add(b Binary, name string) {
 	c.Servers = append(c.Servers, s)
 }
 
-// freeAddr gives a loopback address that nobody listens on. It is held until the servers start, so that no two get the same, and its port is below
-// those that systems give to whoever asks for any: a connection or a listener of another test could have it by then.
-func (c *Cluster) freeAddr() string {
+// hold gives a loopback address that nobody listens on, and holds it until the servers start, so that no two get the same.
+func (c *Cluster) hold() string {
 	c.t.Helper()
-	const lowest, beyond = 10_000, 32_768
-	var err error
-	for range 100 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(beyond-lowest))); err == nil {
-			c.held = append(c.held, l)
-			return l.Addr().String()
-		}
-	}
-	c.t.Fatal(err)
-	return ""
+	l := program.Reserve(c.t)
+	c.held = append(c.held, l)
+	return l.Addr().String()
 }
 
 // free lets the servers have the addresses that are held for them.
