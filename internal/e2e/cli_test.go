@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -122,6 +123,10 @@ aftermath test --format ju -> junit
 // A command that waits for its input ends at once when it is interrupted.
 func TestInterrupted(t *testing.T) {
 	dir := writeVIPs(t)
+	// A shell that starts the tests in the background has them ignore it, and what they start does too unless it is caught here.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGINT)
+	defer signal.Stop(caught)
 	for _, args := range [][]string{{"explain", "-"}, {"backtest", "--packets", "-", "rules"}} {
 		cmd := exec.Command(built.Path, args...)
 		cmd.Dir = dir

@@ -128,9 +128,10 @@ func TestDeadLetters(t *testing.T) {
 	if code, text := s.Call("DELETE", "deliveries/"+other, "", nil); code != 200 || !strings.Contains(text, `"discarded"`) {
 		t.Errorf("discard: %d %s", code, text)
 	}
-	if got := s.Deliveries("status=discarded"); len(got) != 1 || got[0]["id"] != other {
-		t.Errorf("%v", got)
-	}
+	eventually(t, "the history to show it as discarded", func() bool {
+		got := s.Deliveries("status=discarded")
+		return len(got) == 1 && got[0]["id"] == other
+	})
 	for _, everything := range []string{"--all", "--status=dead", "--since=1h"} {
 		code, out, errs := aftermath(t, dir, nil, "deliveries", "discard", everything, "--admin", s.Admin)
 		if code != 1 || out != "" || !strings.Contains(errs, "4 dead letters, and nothing was discarded: add --yes") {
@@ -146,6 +147,9 @@ func TestDeadLetters(t *testing.T) {
 	}
 	s.Counted("all to end", func(c, done, pending, dead, discarded uint64) bool {
 		return c == 6 && done == 4 && pending == 0 && dead == 0 && discarded == 2
+	})
+	eventually(t, "the history to show how they ended", func() bool {
+		return len(s.Deliveries("status=done")) == 4 && len(s.Deliveries("status=discarded")) == 2
 	})
 	code, out, errs = aftermath(t, dir, nil, "deliveries", "list", "--status", "done", "--admin", s.Admin)
 	if code != 0 || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, "ID ") || !strings.Contains(out, "user3") {
@@ -403,8 +407,8 @@ func TestKillDuringBulkReplay(t *testing.T) {
 	for p := range 15 {
 		wg.Go(func() {
 			for i := range letters / 15 {
-				if code, _, err := s.Post("", packet(fmt.Sprintf("p%d-%d", p, i), "friend")); code != 200 || err != nil {
-					t.Errorf("%d %v", code, err)
+				if err := s.PostOK(packet(fmt.Sprintf("p%d-%d", p, i), "friend")); err != nil {
+					t.Error(err)
 				}
 			}
 		})

@@ -107,10 +107,14 @@ func TestSpool(t *testing.T) {
 			t.Errorf("%s without the cluster: %+v", path, st)
 		}
 	}
+	refused := s.Status().Counts.Refused
 	s.Kill()
 	s = start(t, dir) // it waits 10 s for the cluster, and goes on without
 	for i := range 20 {
 		s.Deliver(fmt.Sprint("u", i+21), "friend")
+	}
+	if refused = max(refused, s.Status().Counts.Refused); refused > 1 { // one may be, where the disk stood still for longer than a callback may wait
+		t.Errorf("%d callbacks were refused before they were taken", refused)
 	}
 	if st := spoolOf(t, s, "/readyz", 200).Store; st.Spool.Callbacks != 40 || st.Spool.Away == "" {
 		t.Errorf("started without the cluster: %+v", st)
@@ -118,7 +122,7 @@ func TestSpool(t *testing.T) {
 	c.Heal()
 	eventually(t, "all deliveries", func() bool { return s.Status().Counts.Deliveries.Done == 41 })
 	eventually(t, "the spool to be empty", func() bool { return spoolOf(t, s, "/readyz", 200).Store.Spool.Callbacks == 0 })
-	if got := s.Status().Counts; got.Callbacks != 41 || got.Repeats != 0 || got.Waiting != 0 {
+	if got := s.Status().Counts; got.Callbacks != 41 || got.Repeats > refused || got.Waiting != 0 {
 		t.Errorf("counts %+v", got)
 	}
 	seen := map[any]int{}

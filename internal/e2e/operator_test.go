@@ -60,10 +60,7 @@ func TestNoQuarantine(t *testing.T) {
 
 // While the cluster is not there, serve says what it waits for, and not by which password; to be told to stop then is no failure.
 func TestWaitForACluster(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // to have a port on which no NATS server answers
-	must(t, err)
-	addr := ln.Addr().String()
-	must(t, ln.Close())
+	const addr = "127.0.0.1:1" // nobody listens there
 	dir := t.TempDir()
 	write(t, dir, "aftermath.yaml", config("nats: {url: 'nats://user:canary-password@"+addr+"', replicas: 1}\n"))
 	write(t, dir, "rules/a.yaml", "rules: []\n")
@@ -168,6 +165,7 @@ func TestLogActionsLeaveTheProgramsFilesAlone(t *testing.T) {
 			t.Errorf("%s was written to: %s", file, text)
 		}
 	}
+	eventually(t, "the history to show the dead letters", func() bool { return len(s.Deliveries("status=dead")) == len(files) })
 	for _, d := range s.Deliveries("status=dead") {
 		if why, _ := d["last_error"].(string); !strings.Contains(why, "no log is written there") {
 			t.Errorf("%s: %s", d["action"], why)

@@ -103,8 +103,8 @@ func (p Program) Start(t testing.TB, dir string, env ...string) *Server {
 	return s
 }
 
-// Patience bounds every wait for something that should happen soon.
-const Patience = 30 * time.Second
+// Patience bounds every wait for something that should happen soon. It is long, since the machine may be slow and have other tests to run.
+const Patience = 2 * time.Minute
 
 // Eventually waits until cond holds, for as long as Patience.
 func Eventually(t testing.TB, what string, cond func() bool) {

@@ -2,7 +2,9 @@ package program
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -20,7 +22,7 @@ func (s *Server) Post(query, body string) (int, string, error) {
 	if query == "" {
 		query = Query
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Callback+"?"+query, strings.NewReader(body))
 	if err != nil {
@@ -35,12 +37,26 @@ func (s *Server) Post(query, body string) (int, string, error) {
 	return resp.StatusCode, string(answer), err
 }
 
-// Deliver posts one pair and wants it answered OK.
+// Deliver posts one pair and wants it answered OK, as PostOK does.
 func (s *Server) Deliver(from, to string) {
 	s.t.Helper()
-	code, answer, err := s.Post("", Packet(from, to))
-	if err != nil || code != 200 || answer != AnswerOK {
-		s.t.Fatalf("got %d %s %v", code, answer, err)
+	if err := s.PostOK(Packet(from, to)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// PostOK posts a packet and wants it answered OK. One that is refused, since the disk stood still for longer than a callback may wait, is
+// posted again under the same RequestId: it counts once, whether it was stored or not.
+func (s *Server) PostOK(packet string) error {
+	query := Query + "&RequestId=" + rand.Text()
+	for until := time.Now().Add(Patience); ; {
+		code, answer, err := s.Post(query, packet)
+		if err == nil && code == http.StatusOK && answer == AnswerOK {
+			return nil
+		}
+		if err != nil || code != http.StatusServiceUnavailable || time.Now().After(until) {
+			return fmt.Errorf("got %d %s %v", code, answer, err)
+		}
 	}
 }
 
