@@ -53,6 +53,12 @@ func (l *limitIndex[T]) kept(v T) (from, below []uint32) {
 // upTo counts the limits that v is not less than.
 func upTo[T cmp.Ordered](limits []T, v T) int {
 	low, high := 0, len(limits)
+	switch { // nearly no text is as long as the limit of a pattern, of which there may be thousands
+	case high == 0 || v < limits[0]:
+		return 0
+	case limits[high-1] <= v:
+		return high
+	}
 	for low < high {
 		if middle := int(uint(low+high) / 2); limits[middle] <= v {
 			low = middle + 1
