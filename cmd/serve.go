@@ -162,7 +162,7 @@ func serve(ctx context.Context, reg *actions.Registry, path string, strict bool,
 	}
 	defer s.ports.close()
 	if s.manager, err = systemd.NewNotifier(os.Getenv); err != nil {
-		return err
+		s.log.Warn("the service manager does not hear how it goes", zap.Error(err)) // which is no reason not to do the work
 	}
 	defer s.manager.Close()
 	guard := netguard.New(cfg.Network.Denied(), cfg.Network.Allowed(), netguard.Own(s.ports.addresses()...))

@@ -90,6 +90,29 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 }
 
+// Where the service manager can't be told how it goes, the work is done all the same.
+func TestServiceManagerThatIsNotThere(t *testing.T) {
+	for name, env := range map[string][]string{
+		"no socket":           {"NOTIFY_SOCKET=" + filepath.Join(t.TempDir(), "nobody")},
+		"no address":          {"NOTIFY_SOCKET=nowhere"},
+		"no time of watchdog": {"NOTIFY_SOCKET=" + newManager(t).path, "WATCHDOG_USEC=soon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "aftermath.yaml", config(""))
+			write(t, dir, "rules/a.yaml", ruleNamed("first"))
+			s := start(t, dir, env...)
+			s.Deliver("alice", "bob")
+			if !strings.Contains(s.Log(), "the service manager does not hear how it goes") {
+				t.Errorf("nothing is said of it: %s", s.Log())
+			}
+			if code := s.Stop(); code != 0 {
+				t.Errorf("exit %d", code)
+			}
+		})
+	}
+}
+
 // Sockets that nobody has a use for are an error that says what to do.
 func TestSocketsThatAreNotKnown(t *testing.T) {
 	dir := t.TempDir()
