@@ -296,7 +296,7 @@ func (a *api) reprocess(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("status is stored or quarantined, not %.40q", in.Status)
 	}
 	if err != nil {
-		Error(w, http.StatusBadRequest, err.Error())
+		refuse(w, err, "")
 		return
 	}
 	long := startLong(w, r)

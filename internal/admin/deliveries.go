@@ -247,7 +247,7 @@ func (a *api) bulk(done string, order bulkOrder) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		f, err := filterOf(w, r)
 		if err != nil {
-			Error(w, http.StatusBadRequest, err.Error())
+			refuse(w, err, "")
 			return
 		}
 		if f.Count {

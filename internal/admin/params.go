@@ -140,13 +140,27 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
+// tooLong is the error of a body that is longer than so many bytes.
+type tooLong int64
+
+func (most tooLong) Error() string { return fmt.Sprintf("it is longer than %d bytes", int64(most)) }
+
+// refuse answers a request that could not be read; hint says what it should be.
+func refuse(w http.ResponseWriter, err error, hint string) {
+	code := http.StatusBadRequest
+	if _, ok := errors.AsType[tooLong](err); ok {
+		code = http.StatusRequestEntityTooLarge
+	}
+	Error(w, code, err.Error()+hint)
+}
+
 // jsonProblem says what is wrong with JSON without the names of Go's types.
 func jsonProblem(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s is of the wrong type: it is a JSON %s", cmp.Or(wrong.Field, "the value"), wrong.Value)
 	}
 	if long, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return fmt.Errorf("it is longer than %d bytes", long.Limit)
+		return tooLong(long.Limit)
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -37,3 +37,19 @@ func TestBodiesThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// A body that is too long gets the status that says so, wherever one is read.
+func TestBodiesThatAreTooLong(t *testing.T) {
+	a := &api{}
+	for name, handle := range map[string]http.HandlerFunc{
+		"/api/v1/callbacks/reprocess": a.reprocess,
+		"/api/v1/deliveries/replay":   a.bulk("replayed", nil),
+		"/api/v1/actions/crm/test":    (&workbench{}).testAction,
+	} {
+		w := httptest.NewRecorder()
+		handle(w, httptest.NewRequest(http.MethodPost, name, strings.NewReader(`{"since":"`+strings.Repeat("a", maxRequest)+`"}`)))
+		if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "it is longer than 65536 bytes") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func (b *workbench) testAction(w http.ResponseWriter, r *http.Request) {
 	}
 	// Strictly: a misspelt dry_run must not send something.
 	if err := readJSON(w, r, &in); err != nil {
-		Error(w, http.StatusBadRequest, err.Error()+`; it is {"dry_run": true}, or empty`)
+		refuse(w, err, `; it is {"dry_run": true}, or empty`)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
