@@ -2,8 +2,10 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +15,14 @@ import (
 	"github.com/aftermath-rules/aftermath/internal/jetstream"
 )
 
-// crowdRule makes a delivery of some 2.5 KB of each pair.
-var crowdRule = fmt.Sprintf(`rules: [{name: all, condition: "true", labels: {note: %q}, actions: [{type: fn, key: k, concurrency: 64}]}]`, strings.Repeat("x", 2000))
+// crowdRules make a delivery of some 2.5 KB of each pair for which a condition holds.
+func crowdRules(names []string, condition string) string {
+	rules := make([]string, len(names))
+	for i, name := range names {
+		rules[i] = fmt.Sprintf(`{name: %s, condition: '%s', labels: {note: %q}, actions: [act]}`, name, condition, strings.Repeat("x", 2000))
+	}
+	return "actions: {act: {type: fn, key: k, concurrency: 64}}\nrules:\n  - " + strings.Join(rules, "\n  - ")
+}
 
 func crowd(pairs int) (packet []string) {
 	for i := range pairs {
@@ -23,10 +31,10 @@ func crowd(pairs int) (packet []string) {
 	return packet
 }
 
-// What matched of one callback may take more than a message of the store that serve uses: it is handled as any other.
+// What matched of one callback may take far more than a message of the store that serve uses: it is handled as any other.
 func TestCallbackThatMatchesMuch(t *testing.T) {
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	s, err := jetstream.Open(ctx, jetstream.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -39,8 +47,8 @@ func TestCallbackThatMatchesMuch(t *testing.T) {
 		}
 	}()
 	w.store = s
-	w.start(crowdRule)
-	const pairs = 5000
+	w.start(crowdRules([]string{"all"}, "true"))
+	const pairs = 15_000
 	w.send("", crowd(pairs)...)
 	for w.eng.Totals().Done < pairs {
 		select {
@@ -49,6 +57,75 @@ func TestCallbackThatMatchesMuch(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	if totals := w.eng.Totals(); totals.Callbacks != 1 || totals.Pairs != pairs || totals.Created != pairs || totals.Unmatched != 0 {
+		t.Errorf("%+v", totals)
+	}
+}
+
+// matching is a store that knows how many deliveries there were in one event, and in all of what was appended at once; it takes no more once
+// it has taken so many events.
+type matching struct {
+	*storetest.Memory
+	event, write, taken atomic.Int64
+	most                int64
+}
+
+func (s *matching) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (uint64, error) {
+	var all, parts int64
+	for i := range events {
+		if c := events[i].Matched; c != nil {
+			n := int64(len(c.Deliveries))
+			all, parts = all+n, parts+1
+			s.event.Store(max(s.event.Load(), n))
+		}
+	}
+	s.write.Store(max(s.write.Load(), all))
+	if s.most > 0 && s.taken.Load()+parts > s.most {
+		return 0, errors.New("no room")
+	}
+	s.taken.Add(parts)
+	return s.Memory.Append(ctx, events, totals)
+}
+
+// Of a callback of which very much matches only a part is held at a time. Where the process ends after some of them were recorded, those stand,
+// and the rules of then decide the pairs behind them: each once.
+func TestCallbackThatMatchesInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &matching{Memory: w.mem, most: 20}
+		w.store = store
+		w.start(crowdRules([]string{"before"}, "true"))
+		const pairs = 20_000
+		w.send("", crowd(pairs)...)
+		w.send("", "c>d")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if store.taken.Load() == 0 {
+			t.Fatal("nothing was recorded")
+		}
+		if n := store.event.Load(); n > 600 {
+			t.Errorf("an event of %d deliveries", n)
+		}
+		if n := store.write.Load(); n > 6000 {
+			t.Errorf("%d deliveries were held at once", n)
+		}
+		w.restart(crowdRules([]string{"after"}, "true"))
+		w.expect(pairs+1, 0)
+		if totals := w.eng.Totals(); totals.Callbacks != 2 || totals.Pairs != pairs+1 || totals.Unmatched != 0 {
+			t.Errorf("%+v", totals)
+		}
+		var before, after int
+		for _, g := range w.seen("k") {
+			if g.d.Rule.Name == "before" {
+				before++
+			} else {
+				after++
+			}
+		}
+		if before == 0 || after == 0 {
+			t.Errorf("%d attempts by the rules of before, %d by those of after the restart", before, after)
+		}
+	})
 }
 
 // narrow is a store that takes no event of more than some deliveries.
@@ -59,31 +136,37 @@ type narrow struct {
 
 func (s narrow) Fits(ev *engine.Event) bool { return len(ev.Matched.Deliveries) <= s.most }
 
-// A callback of which more matched than the store takes holds up no other, after a restart neither; and reprocessing makes its deliveries.
-func TestCallbackThatMatchesTooMuch(t *testing.T) {
+// A pair of which more matched than the store takes holds up none behind it, nor another callback, after a restart neither; and reprocessing
+// makes its deliveries.
+func TestPairThatMatchesTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.store = narrow{w.mem, 100}
-		w.start(crowdRule)
-		const pairs = 1000
-		w.send("", crowd(pairs)...)
-		w.send("", "a>c")
-		w.expect(1, 0)
-		w.restart(crowdRule)
-		w.expect(1, 0)
-		if totals := w.eng.Totals(); totals.Callbacks != 2 || totals.Unmatched != 1 || totals.Pairs != pairs+1 {
+		const many = 600
+		var names []string
+		for i := range many {
+			names = append(names, fmt.Sprint("many", i))
+		}
+		text := crowdRules(names, `To_Account == "x"`) + "\n  - {name: all, condition: 'true', actions: [act]}"
+		w.start(text)
+		w.send("", "a>x", "a>b", "a>c")
+		w.send("", "a>d")
+		w.expect(3, 0)
+		w.restart(text)
+		w.expect(3, 0)
+		if totals := w.eng.Totals(); totals.Callbacks != 2 || totals.Unmatched != 0 || totals.Pairs != 4 {
 			t.Errorf("%+v", totals)
 		}
 		if n := w.log.FilterMessage("a callback matches too much").Len(); n != 1 {
 			t.Errorf("it is said %d times", n)
 		}
 		r, err := w.eng.Reprocess(t.Context(), engine.ReprocessOptions{}, func(engine.Reprocessed) {})
-		if err != nil || r.Made != pairs {
+		if err != nil || r.Callbacks != 2 || r.Pairs != 4 || r.Made != many+1 || r.Existing != 3 {
 			t.Errorf("%+v, %v", r, err)
 		}
 		w.settle()
-		if n := len(w.seen("k")); n != pairs+1 {
-			t.Errorf("%d deliveries ran, want %d", n, pairs+1)
+		if n := len(w.seen("k")); n != many+1+3 {
+			t.Errorf("%d deliveries ran, want %d", n, many+1+3)
 		}
 	})
 }

@@ -227,7 +227,7 @@ func (w *world) balance() (engine.Totals, map[string][]engine.Ended) {
 		}
 		for _, ev := range pack.Events {
 			if c := ev.Matched; c != nil {
-				at := engine.PackIndex{Seq: c.Seq, Index: c.Index}
+				at := engine.PackIndex{Seq: c.Seq, Index: c.Index, Pair: c.FirstPair}
 				if matched[at] {
 					w.t.Errorf("callback %v was recorded twice", at)
 				}
@@ -236,9 +236,11 @@ func (w *world) balance() (engine.Totals, map[string][]engine.Ended) {
 					want.Repeats++
 					continue
 				}
-				want.Callbacks++
 				want.Pairs += uint64(c.Pairs)
-				if len(c.Matches) == 0 {
+				if c.FirstPair == 0 {
+					want.Callbacks++
+				}
+				if c.FirstPair == 0 && !c.More && len(c.Matches) == 0 {
 					want.Unmatched++
 				}
 				for _, h := range c.Matches {

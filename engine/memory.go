@@ -148,23 +148,30 @@ func (m *memory) note(events []Event) {
 	}
 }
 
-// matched tells whether it is recorded what the rules made of a record that is read again, and gives its deliveries. first is the id
-// of the pack's first callback: where damage took a pack's number away, what is recorded may be of another.
-func (m *memory) matched(p *Pack, index int, first string) (deliveries []Job, recorded bool) {
+// matched gives what is recorded of what the rules made of a record that is read again: the deliveries, and whether that is all, or else the
+// pair from which on nothing is. first is the id of the pack's first callback: where damage took a pack's number away, what is recorded may be
+// of another.
+func (m *memory) matched(p *Pack, index int, first string) (deliveries []Job, next int, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.past == nil {
-		return nil, false
+		return nil, 0, false
 	}
 	for _, u := range m.past.Missed[p.Seq] {
 		if u.First == first && u.Has(index) {
-			return nil, true
+			return nil, 0, true
 		}
 	}
-	if c := m.past.Matched[PackIndex{p.Seq, index}]; c != nil && c.Callback == p.Records[index].ID() {
-		return c.Deliveries, true
+	for {
+		c := m.past.Matched[PackIndex{p.Seq, index, next}]
+		if c == nil || c.Callback != p.Records[index].ID() {
+			return deliveries, next, false
+		}
+		if deliveries = append(deliveries, c.Deliveries...); !c.More {
+			return deliveries, 0, true
+		}
+		next += c.Pairs
 	}
-	return nil, false
 }
 
 // recall makes sure that the past is known from since on. It tells whether ctx is still alive.

@@ -103,7 +103,7 @@ func TestPastIsKnownUntilAllIsGivenOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		record := Record{Received: time.Now()}
 		past := NewSettled()
-		past.Matched[PackIndex{1, 0}] = &Matched{Callback: record.ID(), Deliveries: []Job{{ID: "d"}}}
+		past.Matched[PackIndex{Seq: 1}] = &Matched{Callback: record.ID(), Deliveries: []Job{{ID: "d"}}}
 		past.Ends["d"] = 1
 		e := New(Options{Store: pastStore{past: past}})
 		for range maxLoose {

@@ -145,7 +145,9 @@ func (r *reprocessing) keepLease(ctx context.Context, ago time.Duration) error {
 
 func (r *reprocessing) note(ev *Event) {
 	if c := ev.Matched; c != nil && r.fits(c.Received) {
-		r.handled[c.Seq] = r.handled[c.Seq].with(c.Index, c.Index+1)
+		if !c.More {
+			r.handled[c.Seq] = r.handled[c.Seq].with(c.Index, c.Index+1)
+		}
 		for i := range c.Deliveries {
 			r.exist[idKey(c.Deliveries[i].ID)] = true
 		}
@@ -256,12 +258,23 @@ func (r *reprocessing) callback(ctx context.Context, p *Pack, i int) error {
 	if err := r.keepLease(ctx, renewEvery); err != nil {
 		return err
 	}
-	c := r.m.match(r.e.set.Load(), p, i)
+	var err error
+	r.m.match(r.e.set.Load(), p, i, 0, func(c *Matched) bool {
+		err = r.take(ctx, c)
+		return err == nil
+	})
+	return err
+}
+
+// take gathers the deliveries of what was made of a callback, or of some of its pairs.
+func (r *reprocessing) take(ctx context.Context, c *Matched) error {
 	if c.Error != "" {
 		r.Unread++
 		return nil
 	}
-	r.Callbacks++
+	if c.FirstPair == 0 {
+		r.Callbacks++
+	}
 	r.Pairs += c.Pairs
 	for _, hit := range c.Matches {
 		if !hit.Shadow {

@@ -33,7 +33,7 @@ func NewSettled() *Settled {
 // Add takes over what an event says.
 func (s *Settled) Add(ev *Event) {
 	if c := ev.Matched; c != nil {
-		s.Matched[PackIndex{c.Seq, c.Index}] = c
+		s.Matched[PackIndex{c.Seq, c.Index, c.FirstPair}] = c
 	}
 	if u := ev.Unmatched; u != nil {
 		s.miss(u)

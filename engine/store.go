@@ -92,13 +92,16 @@ type Event struct {
 	Made      *Made      `json:"made,omitempty"`
 }
 
-// Matched says what the rules made of one callback, or why they made nothing of it.
+// Matched says what the rules made of one callback, or why they made nothing of it. Where they made very much of it there are several, one after
+// the other, each of some pairs.
 type Matched struct {
-	Callback      string    `json:"callback"` // id
-	Seq           uint64    `json:"seq"`      // the pack's
-	Index         int       `json:"index"`    // the record's place in it
+	Callback      string    `json:"callback"`             // id
+	Seq           uint64    `json:"seq"`                  // the pack's
+	Index         int       `json:"index"`                // the record's place in it
+	FirstPair     int       `json:"first_pair,omitempty"` // that this is of; those before it are in others
+	More          bool      `json:"more,omitempty"`       // another one is of the pairs behind these
 	Received      time.Time `json:"received"`
-	Pairs         int       `json:"pairs"`
+	Pairs         int       `json:"pairs"` // that this is of
 	RuleSet       string    `json:"rule_set"`
 	Matches       []Hit     `json:"matches,omitempty"` // shadow matches too
 	Deliveries    []Job     `json:"deliveries,omitempty"`
@@ -219,10 +222,11 @@ type EventPack struct {
 	Totals *Totals // nil where none were given
 }
 
-// PackIndex is the place of a record in the accept stream.
+// PackIndex is the place of a record in the accept stream, and of a pair in that.
 type PackIndex struct {
 	Seq   uint64
 	Index int
+	Pair  int
 }
 
 // ErrNotFound says that a store has no dead letter of that delivery.

@@ -53,11 +53,13 @@ func (t *Totals) addMatched(c *Matched) {
 		t.Repeats++
 		return
 	}
-	t.Callbacks++
+	if c.FirstPair == 0 {
+		t.Callbacks++
+	}
 	t.Pairs += uint64(c.Pairs)
 	t.ConditionErrors += uint64(c.ConditionErrs)
 	t.Created += uint64(len(c.Deliveries))
-	if len(c.Matches) == 0 {
+	if len(c.Matches) == 0 && c.FirstPair == 0 && !c.More { // there are several only where much matched
 		t.Unmatched++
 	}
 	for _, hit := range c.Matches {

@@ -260,8 +260,10 @@ func testSettled(t *testing.T, o Opener) {
 	ctx := ctxFor(t)
 	since := time.Now().Add(-time.Second)
 	missed := &engine.Unmatched{Seq: 3, First: "cb30", RuleSet: "r", Pairs: 4, Runs: [][2]int{{0, 1}, {2, 5}}}
+	rest := matched(3, 1) // of the same callback
+	rest.Matched.FirstPair = 7
 	appended(t, s, []engine.Event{
-		matched(3, 1), {Unmatched: missed}, ended("done", engine.OutcomeDone, 0), ended("retried", engine.OutcomeRetry, 2), ended("dead", engine.OutcomeDead, 1),
+		matched(3, 1), rest, {Unmatched: missed}, ended("done", engine.OutcomeDone, 0), ended("retried", engine.OutcomeRetry, 2), ended("dead", engine.OutcomeDead, 1),
 	}, nil)
 	p := parked("retried", time.Now().Add(time.Hour))
 	p.Parks = 5
@@ -273,6 +275,9 @@ func testSettled(t *testing.T, o Opener) {
 	must(t, err)
 	if m := got.Matched[engine.PackIndex{Seq: 3, Index: 1}]; m == nil || !reflect.DeepEqual(m, matched(3, 1).Matched) {
 		t.Errorf("matched: %+v", got.Matched)
+	}
+	if m := got.Matched[engine.PackIndex{Seq: 3, Index: 1, Pair: 7}]; m == nil || !reflect.DeepEqual(m, rest.Matched) {
+		t.Errorf("matched of the pairs behind: %+v", got.Matched)
 	}
 	if want := map[uint64][]*engine.Unmatched{3: {missed}}; !reflect.DeepEqual(got.Missed, want) {
 		t.Errorf("unmatched: %+v", got.Missed)

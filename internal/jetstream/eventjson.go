@@ -76,6 +76,8 @@ func appendMatched(b []byte, c *engine.Matched) []byte {
 	o.text("callback", c.Callback)
 	o.number("seq", int64(c.Seq))
 	o.number("index", int64(c.Index))
+	o.someNumber("first_pair", int64(c.FirstPair))
+	o.flag("more", c.More)
 	o.time("received", c.Received)
 	o.number("pairs", int64(c.Pairs))
 	o.text("rule_set", c.RuleSet)

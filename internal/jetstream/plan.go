@@ -230,7 +230,7 @@ func (p *plan) event(ev *engine.Event, ends map[string]int) {
 	case ev.Matched != nil:
 		c := ev.Matched
 		p.last = max(p.last, c.Seq)
-		if p.packs[c.Seq] {
+		if p.packs[c.Seq] && c.FirstPair == 0 { // without which the others count for nothing
 			p.matched[c.Callback] = true
 		}
 		for i := range c.Deliveries {
