@@ -137,6 +137,11 @@ func madeOrderCondition(i int) string {
 		`OptPlatform != "Web" && indexOf(To_Account, "@") > %d`}[i%4], i)
 }
 
+// partCondition is one that no atom serves: it looks for a part of what is made of a text.
+func partCondition(i int) string {
+	return fmt.Sprintf([]string{`trim(From_Account) contains "vip%07d_"`, `OptPlatform != "Web" && To_Account[2:] contains "_vip%07d"`}[i%2], i)
+}
+
 // beginningCondition is one that no atom serves: it looks at how what is made of a text begins or ends.
 func beginningCondition(i int) string {
 	return fmt.Sprintf([]string{`trim(From_Account) startsWith "vip%07d_"`, `OptPlatform != "Web" && trim(To_Account) endsWith "_vip%07d"`}[i%2], i)
@@ -378,7 +383,7 @@ func BenchmarkResidual(b *testing.B) {
 	}{{"residual", residualCondition, false}, {"distinct", distinctCondition, false}, {"calls", callCondition, false}, {"apart", apartCondition, false},
 		{"hot", hotCondition, false}, {"made", madeCondition, true}, {"shared", sharedCondition, true}, {"remainders", remainderCondition, false},
 		{"members", memberCondition, false}, {"functions", functionCondition, true}, {"order", orderCondition, false}, {"made order", madeOrderCondition, false},
-		{"beginnings", beginningCondition, false}} {
+		{"beginnings", beginningCondition, false}, {"parts", partCondition, false}} {
 		for _, n := range sizes(100, 1000, 10_000, 100_000) {
 			b.Run(fmt.Sprintf("%s/n=%d", kind.name, n), func(b *testing.B) {
 				rs, cb := indexSet(b, n, kind.condition), manyPairs(n, false)

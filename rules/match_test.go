@@ -163,6 +163,10 @@ func TestFoundTogether(t *testing.T) {
 		}, 8, "one look-up of trim(From_Account) for 8 rules"},
 		{"what made texts begin with", each(`trim(From_Account) startsWith "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
 		{"what made texts end with", each(webEach + `trim(From_Account) endsWith "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"what made texts have in them", each(`trim(From_Account) contains "%d"`), 4, "one look-up of trim(From_Account) for 4 rules"},
+		{"all that is asked of made texts", func(i int) string {
+			return fmt.Sprintf(`trim(From_Account) %s "%d"`, []string{"==", "startsWith", "endsWith", "contains", "<", ">"}[i%6], i)
+		}, 12, "one look-up of trim(From_Account) for 12 rules"},
 		{"what made texts don't begin with", each(`trim(From_Account) not startsWith "%d"`), 4, "evaluated for every pair"},
 		{"a made number's limits", func(i int) string {
 			return fmt.Sprintf(`len(trim(From_Account)) %s %d`, []string{"<", ">=", "<=", ">"}[i%4], i)

@@ -89,7 +89,7 @@ func (m maker) alike() func() string {
 		return func() string { return text + order() + m.literal() }
 	case 6:
 		return func() string {
-			return text + m.of(" startsWith ", " endsWith ", " startsWith ", " not startsWith ") + m.literal()
+			return text + m.of(" startsWith ", " endsWith ", " contains ", " not startsWith ", " not contains ") + m.literal()
 		}
 	case 7:
 		return func() string {

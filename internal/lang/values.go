@@ -55,6 +55,8 @@ func compareMade(n ast.Node, op, text string) (f pairindex.Formula, ok bool) {
 		return v.Begins(text), true
 	case "endsWith":
 		return v.Ends(text), true
+	case "contains":
+		return v.Has(text), true
 	}
 	return before(op, text, v.From)
 }

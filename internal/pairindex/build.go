@@ -141,7 +141,7 @@ func (b *builder) need(n *node) {
 		}
 	case remainder:
 		b.needs |= 1 << n.field
-	case textIs, textIn, textFrom, textBegins, textEnds, valueIs, valueFrom:
+	case textIs, textIn, textFrom, textBegins, textEnds, textHas, valueIs, valueFrom:
 		v := n.valued()
 		b.texts |= v.Texts
 		b.needs |= v.Numbers

@@ -33,6 +33,7 @@ type Scratch struct {
 	bits       []uint64
 	seen       []uint32 // by part: the search that found it last
 	search     uint32
+	inner      *inner // nil until a series of values needs it
 }
 
 // begin readies the scratch for another search.

@@ -29,6 +29,7 @@ const (
 	textFrom    // the text that is made of the event is this or comes after it
 	textBegins  // the text that is made of the event begins with this
 	textEnds    // the text that is made of the event ends with this
+	textHas     // the text that is made of the event has this in it
 	valueIs     // the number that is made of the event is this
 	valueFrom   // the number that is made of the event is this or more
 	call        // a function of the event
@@ -154,6 +155,9 @@ func (v *Value) Begins(text string) Formula { return v.text(textBegins, text) }
 
 // Ends tests that a value ends with the text.
 func (v *Value) Ends(text string) Formula { return v.text(textEnds, text) }
+
+// Has tests that a value has the text in it.
+func (v *Value) Has(text string) Formula { return v.text(textHas, text) }
 
 func (v *Value) text(kind Kind, text string) Formula {
 	if text == "" {

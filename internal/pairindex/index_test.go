@@ -73,6 +73,8 @@ func twin(nodes []node, ev *Event) (value, sure bool) {
 		return strings.HasPrefix(n.ref.(*Value).Text(ev), n.text), true
 	case textEnds:
 		return strings.HasSuffix(n.ref.(*Value).Text(ev), n.text), true
+	case textHas:
+		return strings.Contains(n.ref.(*Value).Text(ev), n.text), true
 	case valueFrom:
 		return int64(n.ref.(*Value).Number(ev)) >= n.number, true
 	case valueIs:
@@ -136,7 +138,7 @@ func randomFormula(r *rand.Rand, depth int, sets []Set) Formula {
 		if r.IntN(3) == 0 {
 			return values[r.IntN(2)].In(sets[r.IntN(len(sets))])
 		}
-		return []func(string) Formula{values[r.IntN(2)].IsText, values[r.IntN(2)].From, values[r.IntN(2)].Begins, values[r.IntN(2)].Ends}[r.IntN(4)](text)
+		return []func(string) Formula{values[r.IntN(2)].IsText, values[r.IntN(2)].From, values[r.IntN(2)].Begins, values[r.IntN(2)].Ends, values[r.IntN(2)].Has}[r.IntN(5)](text)
 	case 14:
 		if r.IntN(2) == 0 {
 			return values[2].AtLeast(int64(r.IntN(7)))

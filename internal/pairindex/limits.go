@@ -45,11 +45,6 @@ func ascending[T cmp.Ordered](ls []limit[T]) (ks []T, values []uint32) {
 	return trimmed(ks), trimmed(values)
 }
 
-// kept gives the values of the limits that v keeps to: of those that it is not less than, and of those that it is below.
-func (l *limitIndex[T]) kept(v T) (from, below []uint32) {
-	return l.fromValues[:upTo(l.from, v)], l.belowValues[upTo(l.below, v):]
-}
-
 // upTo counts the limits that v is not less than.
 func upTo[T cmp.Ordered](limits []T, v T) int {
 	low, high := 0, len(limits)
@@ -71,11 +66,10 @@ func upTo[T cmp.Ordered](limits []T, v T) int {
 
 // look adds the postings of the limits that v keeps to.
 func (l *limitIndex[T]) look(f *Found, v T) {
-	from, below := l.kept(v)
-	for _, v := range from {
+	for _, v := range l.fromValues[:upTo(l.from, v)] {
 		f.add(v)
 	}
-	for _, v := range below {
+	for _, v := range l.belowValues[upTo(l.below, v):] {
 		f.add(v)
 	}
 }

@@ -109,7 +109,7 @@ func (ps *programs) ref(n *node) int64 {
 	case pattern:
 		value = bounded{n.ref.(Matcher), int(n.number)}
 		same = value
-	case textIs, textFrom, textBegins, textEnds:
+	case textIs, textFrom, textBegins, textEnds, textHas:
 		same = keyed{textIs, n.ref.(*Value).Key}
 	case valueIs, valueFrom:
 		same = keyed{valueIs, n.ref.(*Value).Key}
@@ -214,6 +214,8 @@ func (ps *programs) test(s *step, ev *Event) (holds, sure bool) {
 		return strings.HasPrefix(ps.refs[s.number].(*Value).Text(ev), s.text), true
 	case textEnds:
 		return strings.HasSuffix(ps.refs[s.number].(*Value).Text(ev), s.text), true
+	case textHas:
+		return strings.Contains(ps.refs[s.number].(*Value).Text(ev), s.text), true
 	case valueIs:
 		v := &ps.values[s.number]
 		return int64(ps.refs[v.ref].(*Value).Number(ev)) == v.with, true

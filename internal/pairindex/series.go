@@ -1,24 +1,17 @@
 package pairindex
 
-import "slices"
-
 // series are openings side by side that compare the same with different constants: each with a sum of the same numbers, with what is left
 // of the same number, or with the same value. To go through those that hold costs far less than a look at each.
 type series struct {
 	kind     Kind
 	field    uint8
 	other    uint8
-	value    *Value
 	openings []uint32 // of tests by the constants that follow, in the same order
 	times    []int64  // field, or what it is divided by
 	others   []int64  // times other
 	is       []int64
-	texts    map[string]uint32 // the openings of a value
-	more     map[string][]uint32
-	lengths  []int // of texts that a value begins or ends with, ascending
-	numbers  map[int64]uint32
-	orders   limitIndex[string]
-	limits   limitIndex[int64]
+	value    *Value
+	index    *Index // of a value: what the openings ask of it, as rules about an event that has nothing else
 }
 
 // seriesOf tells series apart.
@@ -82,28 +75,25 @@ func (o *opener) wayOf(of seriesOf) Way {
 func (o *opener) seriesOf(demand uint32) (of seriesOf, ok bool) {
 	s := &o.builder.steps[o.steps[demand]]
 	of = seriesOf{kind: s.kind, field: s.field, other: s.other}
+	holds := o.holds[demand]
 	switch s.kind {
 	case sum, remainder:
-	case textIs, textBegins, textEnds:
-		of.ref = s.number
-	case textFrom:
-		of.ref = s.number
-		return of, true
+	case textIs, textBegins, textEnds, textHas, textFrom:
+		of.kind, of.ref = textIs, s.number
+		holds = holds || s.kind == textFrom
 	case textIn:
 		v := &o.values[s.number]
 		of.kind, of.ref = textIs, v.ref
 		if n := o.refs[v.with].(Set).Len(); n > smallSet || o.expanded+n > manyTexts {
 			return of, false
 		}
-	case valueIs:
-		of.ref = o.values[s.number].ref
-	case valueFrom:
-		of.ref = o.values[s.number].ref
-		return of, true
+	case valueIs, valueFrom:
+		of.kind, of.ref = valueIs, o.values[s.number].ref
+		holds = holds || s.kind == valueFrom
 	default:
 		return of, false
 	}
-	return of, o.holds[demand]
+	return of, holds
 }
 
 // limitOf tells which series of limits a demand belongs to.
@@ -119,79 +109,56 @@ func (o *opener) limitOf(demand uint32) (of seriesOf, ok bool) {
 type seriesMaker struct {
 	*builder
 	series
-	orders limits[string]
-	limits limits[int64]
+	rules []Formula // about a value
 }
 
 // join enters the opening of a test that must hold, or must not.
 func (m *seriesMaker) join(s *step, holds bool, opening uint32) {
-	switch s.kind {
-	case sum, remainder:
+	m.openings = append(m.openings, opening)
+	if s.kind == sum || s.kind == remainder {
 		k := &m.sums[s.number]
 		m.times, m.is = append(m.times, k.a), append(m.is, k.k)
 		if s.kind == sum {
 			m.others = append(m.others, k.b)
 		}
-		m.openings = append(m.openings, opening)
-	case textIs, textFrom, textBegins, textEnds:
-		m.value = m.refs[s.number].(*Value)
-		if s.kind == textFrom {
-			m.orders.add(s.text, holds, opening)
-		} else {
-			m.joinText(s.text, opening)
-		}
+		return
+	}
+	f := m.about(s)
+	if !holds {
+		f = Not(f)
+	}
+	m.rules = append(m.rules, f)
+}
+
+// about is a test of a value as one of the first text, or number, of an event.
+func (m *seriesMaker) about(s *step) Formula {
+	ref := s.number
+	if s.kind == textIn || s.kind == valueIs || s.kind == valueFrom {
+		ref = m.values[s.number].ref
+	}
+	m.value = m.refs[ref].(*Value)
+	switch s.kind {
 	case textIn:
-		v := &m.values[s.number]
-		m.value = m.refs[v.ref].(*Value)
-		set := m.refs[v.with].(Set)
+		set := m.refs[m.values[s.number].with].(Set)
 		m.expanded += set.Len()
-		for text := range set.All {
-			m.joinText(text, opening)
-		}
-	case valueIs, valueFrom:
-		v := &m.values[s.number]
-		m.value = m.refs[v.ref].(*Value)
-		if s.kind == valueFrom {
-			m.limits.add(v.with, holds, opening)
-		} else {
-			m.joinNumber(v.with, opening)
-		}
+		return In(0, set)
+	case valueIs:
+		return Number(NumberIs, 0, m.values[s.number].with)
+	case valueFrom:
+		return Number(AtLeast, 0, m.values[s.number].with)
 	}
+	return Text(plainKind[s.kind], 0, s.text)
 }
 
-// joinText enters one of the texts that an opening's test takes.
-func (m *seriesMaker) joinText(text string, opening uint32) {
-	switch _, known := m.texts[text]; {
-	case !known && m.texts == nil:
-		m.texts = map[string]uint32{text: opening}
-	case !known:
-		m.texts[text] = opening
-	case m.more == nil:
-		m.more = map[string][]uint32{text: {opening}}
-	default:
-		m.more[text] = append(m.more[text], opening)
-	}
-}
-
-func (m *seriesMaker) joinNumber(k int64, opening uint32) {
-	if m.numbers == nil {
-		m.numbers = map[int64]uint32{}
-	}
-	m.numbers[k] = opening
-}
+// plainKind is the kind of the same test of an event's own text.
+var plainKind = map[Kind]Kind{textIs: Equal, textFrom: From, textBegins: Prefix, textEnds: Suffix, textHas: Contains}
 
 // made gives the series.
 func (m *seriesMaker) made() series {
-	s := m.series
-	s.orders, s.limits = m.orders.index(s.field), m.limits.index(s.field)
-	if s.kind == textBegins || s.kind == textEnds {
-		for text := range s.texts {
-			s.lengths = append(s.lengths, len(text))
-		}
-		slices.Sort(s.lengths)
-		s.lengths = trimmed(slices.Compact(s.lengths))
+	if m.value != nil {
+		m.index = Build(len(m.rules), func(i int) Rule { return Rule{Formula: m.rules[i]} }, Options{})
 	}
-	return s
+	return m.series
 }
 
 // openSeries goes through those openings of a series whose tests hold.
@@ -213,43 +180,38 @@ func (x *Index) openSeries(f *Found, ev *Event, s *series) {
 			}
 		}
 	case textIs:
-		text := s.value.Text(ev)
-		if i, ok := s.texts[text]; ok {
-			x.goThrough(f, ev, i)
-			x.goThroughAll(f, ev, s.more[text])
-		}
-	case textBegins, textEnds:
-		x.openEnds(f, ev, s)
-	case textFrom:
-		from, below := s.orders.kept(s.value.Text(ev))
-		x.goThroughAll(f, ev, from)
-		x.goThroughAll(f, ev, below)
+		in := f.scratch.within()
+		in.event.Texts[0] = s.value.Text(ev)
+		x.openFound(f, ev, s, in)
 	case valueIs:
-		if i, ok := s.numbers[int64(s.value.Number(ev))]; ok {
-			x.goThrough(f, ev, i)
-		}
-	case valueFrom:
-		from, below := s.limits.kept(int64(s.value.Number(ev)))
-		x.goThroughAll(f, ev, from)
-		x.goThroughAll(f, ev, below)
+		in := f.scratch.within()
+		in.event.Numbers[0] = int64(s.value.Number(ev))
+		x.openFound(f, ev, s, in)
 	}
 }
 
-// openEnds goes through the openings of what a value begins, or ends, with.
-func (x *Index) openEnds(f *Found, ev *Event, s *series) {
-	text := s.value.Text(ev)
-	for _, n := range s.lengths {
-		if n > len(text) {
-			return
-		}
-		end := text[:n]
-		if s.kind == textEnds {
-			end = text[len(text)-n:]
-		}
-		if i, ok := s.texts[end]; ok {
-			x.goThrough(f, ev, i)
-		}
+// openFound goes through the openings that an event made of a value is found for.
+func (x *Index) openFound(f *Found, ev *Event, s *series, in *inner) {
+	begin := len(in.hits)
+	in.hits = s.index.Find(in.hits, &in.event, &in.scratch)
+	for i := begin; i < len(in.hits); i++ { // of which some may lead to series within, that leave it as it is
+		x.goThrough(f, ev, s.openings[in.hits[i].Rule])
 	}
+	in.hits = in.hits[:begin]
+}
+
+// inner is what series of values are looked up in.
+type inner struct {
+	event   Event
+	scratch Scratch
+	hits    []Hit
+}
+
+func (s *Scratch) within() *inner {
+	if s.inner == nil {
+		s.inner = &inner{}
+	}
+	return s.inner
 }
 
 // left is a % divisor: of small numbers, as nearly all are, in a fraction of the time.
@@ -265,10 +227,4 @@ func (x *Index) goThrough(f *Found, ev *Event, i uint32) {
 	o := &x.openings[i]
 	x.add(f, o.value)
 	x.open(f, ev, i+1, o.next)
-}
-
-func (x *Index) goThroughAll(f *Found, ev *Event, openings []uint32) {
-	for _, i := range openings {
-		x.goThrough(f, ev, i)
-	}
 }
