@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -50,7 +49,12 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 		if len(d.b)+len(after) <= maxRecord || before.count == 0 {
 			continue
 		}
-		if err := s.appendPart(ctx, &before, events[:i], totals != nil); err != nil {
+		so := s.last
+		if totals != nil {
+			so = so.plus(events[:i])
+			so.RulesAt, so.Totals.Rules = last.RulesAt, withoutHits(last.Totals.Rules, events[i:])
+		}
+		if err := s.appendPart(ctx, &before, so); err != nil {
 			return 0, err
 		}
 		d, begin = newDraft(nil), i
@@ -70,13 +74,9 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	return seq, nil
 }
 
-// appendPart stores a pack that others of the same Append follow. events are all of it so far: where they are counted, the totals after them go
-// with it, or a crash before the last pack would leave events that no totals count.
-func (s *Store) appendPart(ctx context.Context, d *draft, events []engine.Event, counted bool) error {
-	so := s.last
-	if counted {
-		so = so.plus(events)
-	}
+// appendPart stores a pack that others of the same Append follow, with the totals so far: or a crash before the last pack would leave events
+// that no totals count.
+func (s *Store) appendPart(ctx context.Context, d *draft, so outcome) error {
 	totals, err := so.encode()
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (o outcome) owned() outcome {
 	return outcome{Totals: &t, RulesAt: o.RulesAt}
 }
 
-// plus gives the totals after some events more.
+// plus gives the totals after some events more, but for the rules'.
 func (o outcome) plus(events []engine.Event) outcome {
 	var t engine.Totals
 	if o.Totals != nil {
@@ -107,9 +107,7 @@ func (o outcome) plus(events []engine.Event) outcome {
 	for i := range events {
 		t.Add(&events[i])
 	}
-	t.Rules = maps.Clone(t.Rules)
-	addHits(t.Rules, events)
-	return outcome{Totals: &t, RulesAt: o.RulesAt}
+	return outcome{Totals: &t}
 }
 
 // kept gives a buffer's memory for the next time, unless it is large.

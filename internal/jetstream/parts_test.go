@@ -19,27 +19,29 @@ func TestTotalsOfParts(t *testing.T) {
 	s := open(t, jetstream.Options{Dir: t.TempDir()})
 	ctx := ctxFor(t, time.Minute)
 	at := time.Unix(1669872112, 0).UTC()
-	totals := engine.Totals{Rules: map[string]engine.RuleTotals{"r": {}}}
+	var totals engine.Totals
 	add := func(events []engine.Event) {
-		totals.Rules = maps.Clone(totals.Rules) // the store may keep it
+		rules := maps.Clone(totals.Rules) // the store may keep it
+		if rules == nil {
+			rules = map[string]engine.RuleTotals{}
+		}
 		for i := range events {
 			totals.Add(&events[i])
 			if c := events[i].Matched; c != nil {
-				totals.Rules["r"] = engine.RuleTotals{Matches: totals.Rules["r"].Matches + 1, Last: c.Received}
+				name := c.Matches[0].Rule
+				rules[name] = engine.RuleTotals{Matches: rules[name].Matches + 1, Last: c.Received}
 			}
 		}
-	}
-	if _, err := s.Append(ctx, nil, &totals); err != nil { // so that the rule is known
-		t.Fatal(err)
+		totals.Rules = rules
 	}
 	const packs, each = 3, 2500
 	for pack := range packs {
 		var events []engine.Event
 		for i := range each {
-			id := fmt.Sprint(pack, "-", i)
+			id, rule := fmt.Sprint(pack, "-", i), fmt.Sprint("rule", pack+i/1000) // some match for the first time
 			events = append(events,
 				engine.Event{Matched: &engine.Matched{
-					Callback: id, Seq: uint64(pack + 1), Index: i, Received: at, Pairs: 1, Matches: []engine.Hit{{Rule: "r"}}, Deliveries: []engine.Job{{ID: id}},
+					Callback: id, Seq: uint64(pack + 1), Index: i, Received: at, Pairs: 1, Matches: []engine.Hit{{Rule: rule}}, Deliveries: []engine.Job{{ID: id}},
 				}},
 				engine.Event{Ended: &engine.Ended{Delivery: id, Outcome: engine.OutcomeDone, At: at, Sent: bytes.Repeat([]byte("s"), 4096)}})
 		}
@@ -48,7 +50,7 @@ func TestTotalsOfParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	totals = engine.Totals{Rules: map[string]engine.RuleTotals{"r": {}}}
+	totals = engine.Totals{}
 	messages := 0
 	for p, err := range s.Events(ctx, 0) {
 		if err != nil {
@@ -60,7 +62,7 @@ func TestTotalsOfParts(t *testing.T) {
 			t.Fatalf("message %d (-want +got):\n%s", messages, diff)
 		}
 	}
-	if messages <= 1+packs || totals.Done != packs*each {
+	if messages <= packs || totals.Done != packs*each {
 		t.Errorf("%d messages, %d deliveries", messages, totals.Done)
 	}
 	closeStore(t, s)

@@ -97,3 +97,25 @@ func addHits(rules map[string]engine.RuleTotals, events []engine.Event) {
 		}
 	}
 }
+
+// withoutHits gives the counts of the rules before some events. When a rule matched last may be of one of those: they are yet to be recorded.
+func withoutHits(rules map[string]engine.RuleTotals, events []engine.Event) map[string]engine.RuleTotals {
+	rules = maps.Clone(rules)
+	for i := range events {
+		c := events[i].Matched
+		if c == nil {
+			continue
+		}
+		for _, hit := range c.Matches {
+			switch have, ok := rules[hit.Rule]; {
+			case !ok: // it is one too many
+			case have.Matches > 1:
+				have.Matches--
+				rules[hit.Rule] = have
+			default:
+				delete(rules, hit.Rule)
+			}
+		}
+	}
+	return rules
+}
