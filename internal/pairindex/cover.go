@@ -1,6 +1,9 @@
 package pairindex
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Atom is one thing that must hold, or one of several of which one must.
 type Atom struct {
@@ -193,12 +196,37 @@ func best(a, b cover) cover {
 		return common(a, b)
 	}
 	switch {
+	case apart(&a, &b):
+		c = nowhere
 	case a.nowhere(), b.all:
 	case b.nowhere(), a.all, b.chance < a.chance:
 		c = b
 	}
 	c.exact = c.nowhere()
 	return c
+}
+
+// apart tells that two covers are limits of one number which none keeps to, such as X > 5 && X < 3.
+func apart(a, b *cover) bool {
+	if a.all || b.all || len(a.atoms) != 1 || len(b.atoms) != 1 || a.atoms[0].Field != b.atoms[0].Field {
+		return false
+	}
+	lowA, highA, isNumberA := a.atoms[0].limits()
+	lowB, highB, isNumberB := b.atoms[0].limits()
+	return isNumberA && isNumberB && (highA < lowB || highB < lowA)
+}
+
+// limits gives what the number of an atom lies within, where it is of one.
+func (a *Atom) limits() (low, high int64, ok bool) {
+	switch a.Kind {
+	case NumberIs:
+		return a.Number, a.Number, true
+	case AtLeast:
+		return a.Number, math.MaxInt64, true
+	case AtMost:
+		return math.MinInt64, a.Number, true
+	}
+	return 0, 0, false
 }
 
 // oneOf tells whether the cover says that one text, or number, is one of a few.

@@ -243,11 +243,15 @@ func TestFound(t *testing.T) {
 		{"behind what may fail", And(Opaque(), Text(Equal, 0, "a")), "every event"},
 		{"before what may fail", And(Text(Equal, 0, "a"), Opaque()), "[Equal 0 a]"},
 		{"one text twice", And(Text(Equal, 0, "a"), Text(Equal, 0, "b")), "never"},
+		{"limits that are apart", And(Number(AtLeast, 0, 6), Number(AtMost, 0, 5)), "never"},
+		{"limits that meet", And(Number(AtLeast, 0, 5), Number(AtMost, 0, 5)), "[AtLeast 0 5]"},
+		{"limits of two numbers", And(Number(AtLeast, 0, 6), Number(AtMost, 1, 5)), "[AtLeast 0 6]"},
+		{"a number beyond a limit", And(Number(AtMost, 0, 5), Number(NumberIs, 0, 6)), "never"},
 		{"what two sides have in common", And(Or(Text(Equal, 0, "a"), Text(Equal, 0, "b")), Or(Text(Equal, 0, "b"), Text(Equal, 0, "c"))), "[Equal 0 b]"},
 		{"never", And(Text(Equal, 0, "a"), Constant(false)), "never"},
 		{"both ways of if", If(Number(NumberIs, 0, 1), Text(Equal, 0, "a"), Text(Equal, 1, "b")), "[Equal 0 a] [Equal 1 b]"},
 	}
-	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtMost: "AtMost", Before: "Before"}
+	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtLeast: "AtLeast", AtMost: "AtMost", Before: "Before"}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -260,7 +264,7 @@ func TestFound(t *testing.T) {
 				}
 				for _, a := range way.Atoms {
 					value := a.Text
-					if a.Kind == AtMost {
+					if a.Kind == AtLeast || a.Kind == AtMost {
 						value = fmt.Sprint(a.Number)
 					}
 					got = append(got, "["+strings.TrimSpace(fmt.Sprint(names[a.Kind], " ", a.Field, " ", value))+"]")
