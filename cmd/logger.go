@@ -66,14 +66,19 @@ func logLevel(c config.Log) zapcore.Level {
 	return level
 }
 
-// problemsError prints what is wrong with files, a line each, and ends the program with exit code 1; another error it gives back.
+// problemsError prints what is wrong with files, a line each, and ends the program with exit code 1; another error it gives back, as it
+// does what is joined to the problems, such as why the last good rules don't run instead.
 func problemsError(stderr io.Writer, err error) error {
 	var problems rules.Problems
 	if !errors.As(err, &problems) {
 		return err
 	}
+	var more error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		more = errors.Join(joined.Unwrap()[1:]...)
+	}
 	if printErr := printFindings(stderr, "text", problems); printErr != nil {
 		return printErr
 	}
-	return &exitError{code: exitFailure}
+	return &exitError{code: exitFailure, err: more}
 }

@@ -159,6 +159,12 @@ func TestBrokenEdit(t *testing.T) {
 	if code := strict.Exit(); code != 1 || !strings.Contains(strict.Log(), "a.yaml:3:16: ") {
 		t.Errorf("--strict: exit %d, %s", code, strict.Log())
 	}
+	kept := filepath.Join(dir, "data", "rules-last-good", "rules.json")
+	must(t, os.Truncate(kept, 100))
+	damaged := launch(t, dir, nil)
+	if code := damaged.Exit(); code != 1 || !strings.Contains(damaged.Log(), "a.yaml:3:16: ") || !strings.Contains(damaged.Log(), "the last good rules cannot be used") {
+		t.Errorf("with a damaged last good set: exit %d, %s", code, damaged.Log())
+	}
 	must(t, os.RemoveAll(filepath.Join(dir, "data")))
 	fresh := launch(t, dir, nil)
 	if code := fresh.Exit(); code != 1 || !strings.Contains(fresh.Log(), "a.yaml:3:16: ") {
