@@ -27,44 +27,69 @@ const (
 	maxObeyBatch = 512
 )
 
-// orders are those that callers of this process wait for.
+// orders are those that callers of this process wait for: one a delivery at a time, so that of two callers who order different things
+// the one who comes too late learns it.
 type orders struct {
 	mu      sync.Mutex
 	waiting map[string]*order // by delivery id
 }
 
 // order is one that somebody waits for.
-type order struct{ over chan struct{} }
-
-// expect makes known that somebody waits for an order of this delivery.
-func (o *orders) expect(id string) *order {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	w := o.waiting[id]
-	if w == nil {
-		w = &order{over: make(chan struct{})}
-		o.waiting[id] = w
-	}
-	return w
+type order struct {
+	delivery string
+	over     chan struct{}
 }
 
-// over tells who waits that an order is recorded, or came to nothing.
-func (o *orders) over(id string) {
+// claim makes known that an order of this delivery is on its way; where one is already, it gives that and false.
+func (o *orders) claim(delivery string) (*order, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if w := o.waiting[id]; w != nil {
-		close(w.over)
-		delete(o.waiting, id)
+	if w := o.waiting[delivery]; w != nil {
+		return w, false
+	}
+	w := &order{delivery: delivery, over: make(chan struct{})}
+	o.waiting[delivery] = w
+	return w, true
+}
+
+// turn claims an order of this delivery once no other is on its way.
+func (o *orders) turn(ctx context.Context, delivery string) (*order, error) {
+	for {
+		w, mine := o.claim(delivery)
+		if mine {
+			return w, nil
+		}
+		select {
+		case <-w.over:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
-// forget lets go what nobody waits for any more.
-func (o *orders) forget(id string, w *order) {
+// over tells who waits that an order of this delivery is recorded, or came to nothing.
+func (o *orders) over(delivery string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.waiting[id] == w {
-		delete(o.waiting, id)
+	if w := o.waiting[delivery]; w != nil {
+		o.end(w)
 	}
+}
+
+// forget ends orders whose caller waits no longer.
+func (o *orders) forget(ws ...*order) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range ws {
+		if o.waiting[w.delivery] == w {
+			o.end(w)
+		}
+	}
+}
+
+func (o *orders) end(w *order) {
+	close(w.over)
+	delete(o.waiting, w.delivery)
 }
 
 // Replay makes a dead letter pending again, under the same id: its attempts count from 1, its retry span begins anew, and what its
@@ -80,11 +105,16 @@ func (e *Engine) Discard(ctx context.Context, delivery string) error {
 }
 
 func (e *Engine) orderOne(ctx context.Context, what, delivery string) error {
+	w, err := e.orders.turn(ctx, delivery)
+	if err != nil {
+		return err
+	}
+	defer e.orders.forget(w)
 	letter, err := e.Store.DeadLetter(ctx, delivery)
 	if err != nil {
 		return err
 	}
-	_, err = e.order(ctx, []Parked{orderFor(letter, what, time.Now())})
+	_, err = e.order(ctx, []Parked{orderFor(letter, what, time.Now())}, []*order{w})
 	return err
 }
 
@@ -101,16 +131,7 @@ func orderFor(letter *DeadLetter, what string, now time.Time) Parked {
 
 // order stores copies with orders and waits until they are obeyed; it gives how many are known to be. What is stored is obeyed in
 // any case, sooner or later.
-func (e *Engine) order(ctx context.Context, ps []Parked) (obeyed int, err error) {
-	waits := make(map[string]*order, len(ps))
-	for i := range ps {
-		waits[ps[i].Job.ID] = e.orders.expect(ps[i].Job.ID)
-	}
-	defer func() {
-		for id, w := range waits {
-			e.orders.forget(id, w)
-		}
-	}()
+func (e *Engine) order(ctx context.Context, ps []Parked, waits []*order) (obeyed int, err error) {
 	failpoint.Pass(failpoint.Replay)
 	call, cancel := context.WithTimeout(ctx, storeTimeout)
 	err = e.Store.Park(call, ps)
@@ -132,6 +153,17 @@ func (e *Engine) order(ctx context.Context, ps []Parked) (obeyed int, err error)
 		}
 	}
 	return obeyed, nil
+}
+
+// orderNew has deliveries made that reprocessing, which runs once at a time, found missing.
+func (e *Engine) orderNew(ctx context.Context, ps []Parked) error {
+	waits := make([]*order, len(ps))
+	for i := range ps {
+		waits[i], _ = e.orders.claim(ps[i].Job.ID)
+	}
+	defer e.orders.forget(waits...)
+	_, err := e.order(ctx, ps, waits)
+	return err
 }
 
 // Progress says how far a bulk order has come.
@@ -167,37 +199,43 @@ func (e *Engine) orderAll(ctx context.Context, what string, fits func(*DeadLette
 	progress(p)
 	for len(ids) > 0 {
 		n := min(len(ids), maxOrders)
-		copies, err := e.copiesFor(ctx, what, ids[:n])
+		done, err := e.orderSome(ctx, what, ids[:n])
 		if err != nil {
 			return p, err
 		}
-		if len(copies) > 0 {
-			if _, err := e.order(ctx, copies); err != nil {
-				return p, err
-			}
-		}
-		p.Done += len(copies)
+		p.Done += done
 		ids = ids[n:]
 		progress(p)
 	}
 	return p, nil
 }
 
-// copiesFor leaves out what has gone since it was found.
-func (e *Engine) copiesFor(ctx context.Context, what string, ids []string) ([]Parked, error) {
+// orderSome leaves out what has gone since it was found, and what another caller's order is on its way for.
+func (e *Engine) orderSome(ctx context.Context, what string, ids []string) (int, error) {
 	var copies []Parked
+	var waits []*order
+	defer func() { e.orders.forget(waits...) }()
 	now := time.Now()
 	for _, id := range ids {
-		letter, err := e.Store.DeadLetter(ctx, id)
-		if errors.Is(err, ErrNotFound) {
+		w, mine := e.orders.claim(id)
+		if !mine {
 			continue
 		}
+		letter, err := e.Store.DeadLetter(ctx, id)
 		if err != nil {
-			return nil, err
+			e.orders.forget(w)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			return 0, err
 		}
-		copies = append(copies, orderFor(letter, what, now))
+		copies, waits = append(copies, orderFor(letter, what, now)), append(waits, w)
 	}
-	return copies, nil
+	if len(copies) == 0 {
+		return 0, nil
+	}
+	_, err := e.order(ctx, copies, waits)
+	return len(copies), err
 }
 
 // newRun names a reprocessing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,6 +173,50 @@ func TestDiscard(t *testing.T) {
 		w.settle()
 		if s := w.sums(); s.Discarded != 2 || s.Dead != 1 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// slowLetters are so slow that all have found a dead letter before one of them has it taken away, if they may.
+type slowLetters struct{ *storetest.Memory }
+
+func (s slowLetters) DeadLetter(ctx context.Context, delivery string) (*engine.DeadLetter, error) {
+	letter, err := s.Memory.DeadLetter(ctx, delivery)
+	time.Sleep(time.Second)
+	return letter, err
+}
+
+// Of a replay and a discard of the same dead letter at once one is done, and the other learns that it came too late.
+func TestReplayAndDiscardAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.store = slowLetters{w.mem}
+		w.receive["bad"] = failOnce(actions.Permanent(errors.New("gone")))
+		w.start(badRule)
+		w.send("", "a>b")
+		w.settle()
+		letter := only2(t, w.letters())
+		ctx := context.Background()
+		orders := []func(context.Context, string) error{w.eng.Replay, w.eng.Discard, w.eng.Replay, w.eng.Discard}
+		errs := make([]error, len(orders))
+		var all sync.WaitGroup
+		for i, order := range orders {
+			all.Go(func() { errs[i] = order(ctx, letter.Job.ID) })
+		}
+		all.Wait()
+		w.settle()
+		s := w.sums()
+		obeyed := -1
+		for i, err := range errs {
+			switch {
+			case err == nil && obeyed < 0:
+				obeyed = i
+			case !errors.Is(err, engine.ErrNotFound):
+				t.Errorf("order %d: %v, after order %d", i, err, obeyed)
+			}
+		}
+		if obeyed < 0 || (s.Done == 1) != (obeyed%2 == 0) || (s.Discarded == 1) != (obeyed%2 == 1) {
+			t.Errorf("order %d was obeyed, they say; %+v", obeyed, s)
 		}
 	})
 }

@@ -306,7 +306,7 @@ func (r *reprocessing) make(ctx context.Context) error {
 		if err := r.keepLease(ctx, time.Second); err != nil {
 			return err
 		}
-		if _, err := r.e.order(ctx, r.jobs[:n]); err != nil {
+		if err := r.e.orderNew(ctx, r.jobs[:n]); err != nil {
 			return fmt.Errorf("storing deliveries: %w", err)
 		}
 		r.Made += n
