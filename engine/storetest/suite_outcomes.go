@@ -303,10 +303,7 @@ func testJournal(t *testing.T, o Opener) {
 	s := o.Open(t)
 	ctx := ctxFor(t)
 	since := time.Now().Add(-time.Second)
-	for _, name := range []string{"a", "b", "a"} {
-		must(t, s.Accept(ctx, NewRecord(name)))
-	}
-	_, packs := readRecords(t, s, 3)
+	packs := onePackEach(t, s, "a", "b", "a")
 	packs[0].Ack()
 	packs[2].Ack()
 	s = o.Reopen(t, s)
