@@ -47,6 +47,10 @@ func TestHoldIsLostWithoutAMajority(t *testing.T) {
 	defer c.Heal()
 	cut := time.Now()
 	again, err := second.NextPack(ctx)
+	for err == nil && again.Seq != held.Seq { // one of the backlog, whose ack was lost with the leader of then
+		again.Ack()
+		again, err = second.NextPack(ctx)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
