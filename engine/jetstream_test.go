@@ -23,7 +23,7 @@ func TestOnTheEmbeddedStore(t *testing.T) {
 	w.receive["bad"] = failTimes(9, actions.Permanent(errors.New("never")))
 	dir := t.TempDir()
 	open := func() *jetstream.Store {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		s, err := jetstream.Open(ctx, jetstream.Options{Dir: dir})
 		if err != nil {
@@ -32,7 +32,7 @@ func TestOnTheEmbeddedStore(t *testing.T) {
 		return s
 	}
 	closeIt := func(s *jetstream.Store) {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -69,7 +69,7 @@ func TestOnTheEmbeddedStore(t *testing.T) {
 	}
 	const all = lives * callbacks
 	want := engine.Totals{Callbacks: all, Pairs: 2 * all, Done: 3*all + lives*8, Dead: 2 * all}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		got := w.eng.Totals()
 		if got.Callbacks == all && got.Pending() == 0 {

@@ -86,7 +86,7 @@ func (r *running) watching() bool {
 
 func (r *running) until(what string, ok func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain until %s; running %q, state %+v", what, names(r.Current()), r.State())
 		}

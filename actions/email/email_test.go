@@ -77,7 +77,7 @@ text: "{{ From_Account }} removed {{ To_Account }}\n.\nend"
 html: "<p>{{ From_Account }} removed <b>{{ To_Account }}</b></p>"
 headers: {X-Team: care, auto-submitted: auto-replied}
 `)
-	result, err := a.Run(within(t, 5*time.Second), delivery())
+	result, err := a.Run(within(t, 30*time.Second), delivery())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ headers: {X-Team: care, auto-submitted: auto-replied}
 func TestWhatWasSentIsReadable(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [Bücher <ops@example.com>]\nbcc: [audit@example.com]\nsubject: 删除 {{ From_Account }}\ntext: 'é {{ To_Account }}'\nhtml: <i>ü</i>")
-	result, err := a.Run(within(t, 5*time.Second), delivery())
+	result, err := a.Run(within(t, 30*time.Second), delivery())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestWhatWasSentIsReadable(t *testing.T) {
 func TestSameRecipientTwiceIsSentOnce(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [ops@example.com, Ops <ops@EXAMPLE.com>]\nbcc: [ops@example.com]\ntext: x")
-	if _, err := a.Run(within(t, 5*time.Second), delivery()); err != nil {
+	if _, err := a.Run(within(t, 30*time.Second), delivery()); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.recipients(); len(got) != 1 {
@@ -150,7 +150,7 @@ func TestRecipientsAreSettledOneByOne(t *testing.T) {
 	m.on(m.onData, "d@example.com", func() error { return fmt.Errorf("554 is what this becomes") })
 	d := delivery()
 
-	first, err := a.Run(within(t, 5*time.Second), d)
+	first, err := a.Run(within(t, 30*time.Second), d)
 	if err == nil || actions.IsPermanent(err) || first.Code != 554 || first.Detail != "1 of 4 accepted by 127.0.0.1" {
 		t.Fatalf("first attempt: %v, %+v", err, first)
 	}
@@ -162,7 +162,7 @@ func TestRecipientsAreSettledOneByOne(t *testing.T) {
 
 	m.accept("c@example.com")
 	d.Attempt, d.State = 2, first.State
-	second, err := a.Run(within(t, 5*time.Second), d)
+	second, err := a.Run(within(t, 30*time.Second), d)
 	if !actions.IsPermanent(err) || strings.Contains(err.Error(), "c@example.com") || !strings.Contains(err.Error(), "a@example.com (550 no such user)") {
 		t.Fatalf("second attempt: %v", err)
 	}
@@ -175,7 +175,7 @@ func TestRecipientsAreSettledOneByOne(t *testing.T) {
 	for _, attempt := range []int{1, 3} { // however a replay counts
 		replay := delivery()
 		replay.Attempt, replay.State = attempt, second.State
-		if _, err := a.Run(within(t, 5*time.Second), replay); err != nil {
+		if _, err := a.Run(within(t, 30*time.Second), replay); err != nil {
 			t.Fatalf("replay: %v", err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestReplayOfAHalfSettledDeadLetterTriesTheRefusedToo(t *testing.T) {
 	a := m.action(t, "to: [a@example.com, b@example.com]\ntext: x")
 	d := delivery()
 	d.State = []byte(`{"refused":{"a@example.com":"550 no"}}`)
-	if _, err := a.Run(within(t, 5*time.Second), d); err != nil {
+	if _, err := a.Run(within(t, 30*time.Second), d); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.recipients(); len(got) != 2 {
@@ -202,7 +202,7 @@ func TestSenderRefused(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [a@example.com]\ntext: x\nfrom: spam@example.com")
 	m.refuse("from:spam@example.com", 553, "not yours")
-	_, err := a.Run(within(t, 5*time.Second), delivery())
+	_, err := a.Run(within(t, 30*time.Second), delivery())
 	if !actions.IsPermanent(err) || !strings.Contains(err.Error(), "553 not yours") {
 		t.Errorf("got %v", err)
 	}
@@ -212,7 +212,7 @@ func TestConnectionLost(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [a@example.com, b@example.com, c@example.com]\ntext: x")
 	m.on(m.onData, "b@example.com", func() error { m.drop(); return nil })
-	result, err := a.Run(within(t, 5*time.Second), delivery())
+	result, err := a.Run(within(t, 30*time.Second), delivery())
 	if err == nil || actions.IsPermanent(err) || !strings.Contains(err.Error(), "1 of 3 recipients") {
 		t.Fatalf("got %v", err)
 	}
@@ -222,7 +222,7 @@ func TestConnectionLost(t *testing.T) {
 	m.accept("b@example.com")
 	d := delivery()
 	d.Attempt, d.State = 2, result.State
-	if _, err := a.Run(within(t, 5*time.Second), d); err != nil {
+	if _, err := a.Run(within(t, 30*time.Second), d); err != nil {
 		t.Fatal(err)
 	}
 	got := m.recipients()
@@ -274,7 +274,7 @@ func TestEncryption(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := startServer(t, tc.server)
-			result, err := m.action(t, base+tc.yaml).Run(within(t, 5*time.Second), delivery())
+			result, err := m.action(t, base+tc.yaml).Run(within(t, 30*time.Second), delivery())
 			if code, _ := strconv.Atoi(tc.want); code != result.Code && tc.want != "" {
 				t.Errorf("the code that retry.permanent is held against is %d", result.Code)
 			}
@@ -315,7 +315,7 @@ html: '<p title="{{ From_Account }}">{{ From_Account }}</p>'
 		t.Run(name, func(t *testing.T) {
 			d := delivery()
 			d.Pair.From = account
-			if _, err := a.Run(within(t, 5*time.Second), d); err != nil {
+			if _, err := a.Run(within(t, 30*time.Second), d); err != nil {
 				t.Fatal(err)
 			}
 			mails := m.taken()
@@ -345,7 +345,7 @@ html: '<p title="{{ From_Account }}">{{ From_Account }}</p>'
 			before := len(m.taken())
 			d := delivery()
 			d.Pair.From = account
-			if _, err := a.Run(within(t, 5*time.Second), d); !actions.IsPermanent(err) || len(m.taken()) != before {
+			if _, err := a.Run(within(t, 30*time.Second), d); !actions.IsPermanent(err) || len(m.taken()) != before {
 				t.Errorf("got %v, want a permanent error and no mail", err)
 			}
 		})
@@ -367,7 +367,7 @@ func checkShape(t testing.TB, p parsed) {
 func TestDomainBeyondASCII(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [ops@bücher.example, ops@xn--bcher-kva.example]\ntext: x\nfrom: b@bücher.example")
-	if _, err := a.Run(within(t, 5*time.Second), delivery()); err != nil {
+	if _, err := a.Run(within(t, 30*time.Second), delivery()); err != nil {
 		t.Fatal(err)
 	}
 	got := m.taken()
@@ -394,7 +394,7 @@ func TestAddressBeyondASCII(t *testing.T) {
 	d.Pair.From = "用户"
 	t.Run("with SMTPUTF8", func(t *testing.T) {
 		m := startServer(t, serverOptions{utf8: true})
-		if _, err := m.action(t, yaml).Run(within(t, 5*time.Second), d); err != nil {
+		if _, err := m.action(t, yaml).Run(within(t, 30*time.Second), d); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.taken(); len(got) != 2 || got[0].to != "用户@example.com" || !got[0].utf8 {
@@ -403,7 +403,7 @@ func TestAddressBeyondASCII(t *testing.T) {
 	})
 	t.Run("without", func(t *testing.T) {
 		m := startServer(t, serverOptions{})
-		_, err := m.action(t, yaml).Run(within(t, 5*time.Second), d)
+		_, err := m.action(t, yaml).Run(within(t, 30*time.Second), d)
 		if !actions.IsPermanent(err) || !strings.Contains(err.Error(), "SMTPUTF8") || len(m.taken()) != 1 {
 			t.Errorf("got %v, %d mails", err, len(m.taken()))
 		}
@@ -436,7 +436,7 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 			}()
 			m := &mailServer{}
 			m.addr.host, m.addr.port, _ = net.SplitHostPort(l.Addr().String())
-			_, err = m.action(t, "to: [ops@example.com]\ntext: x").Run(within(t, 5*time.Second), delivery())
+			_, err = m.action(t, "to: [ops@example.com]\ntext: x").Run(within(t, 30*time.Second), delivery())
 			if err == nil || actions.IsPermanent(err) || !strings.Contains(err.Error(), "the server says more than 1048576 bytes") {
 				t.Errorf("got %v", err)
 			}

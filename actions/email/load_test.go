@@ -101,7 +101,7 @@ func TestDeniedServer(t *testing.T) {
 	guard := netguard.New(netguard.DefaultDeny(), nil, nil)
 	instance := capture(t, "to: [a@example.com]\ntext: x\nfrom: b@example.com\nhost: 169.254.169.254\ntls: none")
 	instance.server.env.Dial = guard.DialContext
-	_, err := instance.Run(within(t, 5*time.Second), delivery())
+	_, err := instance.Run(within(t, 30*time.Second), delivery())
 	if !actions.IsPermanent(err) || !strings.Contains(err.Error(), "network.deny (169.254.0.0/16)") {
 		t.Errorf("got %v", err)
 	}
@@ -110,7 +110,7 @@ func TestDeniedServer(t *testing.T) {
 func TestServerThatIsDown(t *testing.T) {
 	m := startServer(t, serverOptions{})
 	a := m.action(t, "to: [a@example.com, b@example.com]\ntext: x\nport: 1")
-	result, err := a.Run(within(t, 5*time.Second), delivery())
+	result, err := a.Run(within(t, 30*time.Second), delivery())
 	if err == nil || actions.IsPermanent(err) || !strings.Contains(err.Error(), "a@example.com (no session with 127.0.0.1: ") {
 		t.Errorf("got %v", err)
 	}

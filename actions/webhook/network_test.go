@@ -45,7 +45,7 @@ func TestRedirectsThatAreFollowed(t *testing.T) {
 			s := httptest.NewServer(mux)
 			defer s.Close()
 			hook := mustBuild(t, "url: "+s.URL+"/old\nfollow_redirects: true\nheaders: {Authorization: token}\nsecrets: ["+secretA+"]")
-			_, err := hook.Run(within(t, 5*time.Second), delivery())
+			_, err := hook.Run(within(t, 30*time.Second), delivery())
 			if !tc.ok {
 				if !actions.IsPermanent(err) {
 					t.Fatalf("got %v, want a permanent error", err)
@@ -77,7 +77,7 @@ func TestRedirectElsewhere(t *testing.T) {
 	yaml := "url: " + s.URL + "\nfollow_redirects: true\nheaders: {Authorization: token}\n"
 	t.Run("another host gets no configured header", func(t *testing.T) {
 		location.Store(other.URL)
-		if _, err := mustBuild(t, yaml).Run(within(t, 5*time.Second), delivery()); err != nil {
+		if _, err := mustBuild(t, yaml).Run(within(t, 30*time.Second), delivery()); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-seen; got.header.Get("Authorization") != "" || len(got.body) == 0 {
@@ -88,7 +88,7 @@ func TestRedirectElsewhere(t *testing.T) {
 		"a denied address": "http://169.254.169.254/latest/meta-data", "a denied address, mapped": "http://[::ffff:169.254.169.254]/"} {
 		t.Run(name, func(t *testing.T) {
 			location.Store(to)
-			if _, err := mustBuild(t, yaml).Run(within(t, 5*time.Second), delivery()); !actions.IsPermanent(err) {
+			if _, err := mustBuild(t, yaml).Run(within(t, 30*time.Second), delivery()); !actions.IsPermanent(err) {
 				t.Errorf("got %v, want a permanent error", err)
 			}
 		})
@@ -192,7 +192,7 @@ func TestReceiversThatCannotBeReached(t *testing.T) {
 		{"denied", "http://169.254.169.254/?token=hush", "network.deny (169.254.0.0/16)", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := mustBuild(t, "url: "+tc.url).Run(within(t, 5*time.Second), delivery())
+			_, err := mustBuild(t, "url: "+tc.url).Run(within(t, 30*time.Second), delivery())
 			if err == nil || !strings.Contains(err.Error(), tc.want) || actions.IsPermanent(err) != tc.permanent {
 				t.Errorf("got %v, want %q, permanent %v", err, tc.want, tc.permanent)
 			}
@@ -209,7 +209,7 @@ func TestReceiversThatCannotBeReached(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := hook.Run(within(t, 5*time.Second), delivery()); !actions.IsPermanent(err) || len(seen) > 0 {
+		if _, err := hook.Run(within(t, 30*time.Second), delivery()); !actions.IsPermanent(err) || len(seen) > 0 {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -227,7 +227,7 @@ func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hook.Run(within(t, 5*time.Second), delivery()); err != nil || dialled != "receiver.example:80" {
+	if _, err := hook.Run(within(t, 30*time.Second), delivery()); err != nil || dialled != "receiver.example:80" {
 		t.Errorf("dialled %s: %v", dialled, err)
 	}
 }
@@ -244,7 +244,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	defer s.Close()
 	hook := mustBuild(t, "url: "+s.URL)
 	for range 20 {
-		if _, err := hook.Run(within(t, 5*time.Second), delivery()); err != nil {
+		if _, err := hook.Run(within(t, 30*time.Second), delivery()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -284,7 +284,7 @@ func TestTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result, err := hook.Run(within(t, 5*time.Second), delivery())
+			result, err := hook.Run(within(t, 30*time.Second), delivery())
 			if tc.want == "" {
 				if err != nil || string(result.Received) != "HTTP/2.0" {
 					t.Errorf("got %q, %v", result.Received, err)

@@ -47,7 +47,7 @@ func receiver(t *testing.T, status int) (*httptest.Server, <-chan received) {
 func TestDefaultEvent(t *testing.T) {
 	s, seen := receiver(t, http.StatusOK)
 	hook := mustBuild(t, "url: "+s.URL+"/hooks\nsecrets: ["+secretA+", "+secretB+"]\n")
-	result, err := hook.Run(within(t, 5*time.Second), delivery())
+	result, err := hook.Run(within(t, 30*time.Second), delivery())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestReprocessedAndBareEvent(t *testing.T) {
 	hook := mustBuild(t, "url: "+s.URL)
 	d := delivery()
 	d.Reprocess, d.Rule.Labels = "run-7", nil
-	if _, err := hook.Run(within(t, 5*time.Second), d); err != nil {
+	if _, err := hook.Run(within(t, 30*time.Second), d); err != nil {
 		t.Fatal(err)
 	}
 	got := <-seen
@@ -125,7 +125,7 @@ func TestRequests(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, seen := receiver(t, http.StatusNoContent)
 			hook := mustBuild(t, "url: "+s.URL+"/\n"+tc.yaml)
-			result, err := hook.Run(within(t, 5*time.Second), delivery())
+			result, err := hook.Run(within(t, 30*time.Second), delivery())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestHostileAccountsStayInTheirPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := delivery()
 			d.Pair.From = account
-			if _, err := hook.Run(within(t, 5*time.Second), d); err != nil {
+			if _, err := hook.Run(within(t, 30*time.Second), d); err != nil {
 				t.Fatal(err)
 			}
 			got := <-seen
@@ -168,7 +168,7 @@ func TestHostileAccountsStayInTheirPlace(t *testing.T) {
 			if strings.Count(got.uri, "/") != 2 || strings.Count(got.uri, "&") != 0 {
 				t.Errorf("the account changed the URL: %s", got.uri)
 			}
-			_, err := header.Run(within(t, 5*time.Second), d)
+			_, err := header.Run(within(t, 30*time.Second), d)
 			if strings.ContainsAny(account, "\r\n\x00\x01") {
 				if !actions.IsPermanent(err) {
 					t.Errorf("in a header: got %v, want a permanent error", err)
@@ -186,7 +186,7 @@ func TestHostileAccountsStayInTheirPlace(t *testing.T) {
 	t.Run("dots", func(t *testing.T) {
 		d := delivery()
 		d.Pair.From = ".."
-		if _, err := hook.Run(within(t, 5*time.Second), d); !actions.IsPermanent(err) {
+		if _, err := hook.Run(within(t, 30*time.Second), d); !actions.IsPermanent(err) {
 			t.Errorf("got %v, want a permanent error", err)
 		}
 	})
@@ -206,7 +206,7 @@ func TestStatuses(t *testing.T) {
 				w.WriteHeader(status)
 			}))
 			defer s.Close()
-			result, err := mustBuild(t, "url: "+s.URL).Run(within(t, 5*time.Second), delivery())
+			result, err := mustBuild(t, "url: "+s.URL).Run(within(t, 30*time.Second), delivery())
 			if (err == nil) != (status < 300) || actions.IsPermanent(err) != permanent[status] {
 				t.Errorf("got %v", err)
 			}

@@ -54,7 +54,7 @@ func TestFeedTells(t *testing.T) {
 	f := NewFeed()
 	server := httptest.NewServer(http.HandlerFunc(f.serve))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
 	if err != nil {
