@@ -1,93 +1,16 @@
 package callback
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aftermath-rules/aftermath/internal/tlstest"
 )
-
-// authority is a CA that was made for a test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{}
-	cert, key := a.issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	block, _ := pem.Decode(cert)
-	parsed, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.cert, a.pem = parsed, cert
-	a.key, err = parseKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func parseKey(b []byte) (*ecdsa.PrivateKey, error) {
-	block, _ := pem.Decode(b)
-	return x509.ParseECPrivateKey(block.Bytes)
-}
-
-// issue signs a certificate for a new key; where a is still empty, with that key itself.
-func (a *authority) issue(t *testing.T, template *x509.Certificate) (cert, key []byte) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, k
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &k.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
-}
-
-func (a *authority) server(t *testing.T, name string) (cert, key []byte) {
-	return a.issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-}
-
-func (a *authority) client(t *testing.T) tls.Certificate {
-	t.Helper()
-	cert, key := a.issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "chat"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	c, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 func write(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
@@ -112,12 +35,29 @@ func postTLS(t *testing.T, addr string, config *tls.Config) (int, string, error)
 }
 
 func TestTLS(t *testing.T) {
-	own, chat, stranger := newAuthority(t, "own"), newAuthority(t, "chat"), newAuthority(t, "stranger")
-	roots := x509.NewCertPool()
-	roots.AddCert(own.cert)
 	dir := t.TempDir()
-	cert, key := own.server(t, "first")
-	files := TLSFiles{Cert: write(t, dir, "server.pem", cert), Key: write(t, dir, "server.key", key)}
+	own, chat, stranger := tlstest.NewAuthority(t, dir, "own"), tlstest.NewAuthority(t, dir, "chat"), tlstest.NewAuthority(t, dir, "stranger")
+	roots := own.Pool()
+	for ca, names := range map[*tlstest.Authority][]string{own: {"first", "second"}, chat: {"from-chat"}, stranger: {"from-stranger"}} {
+		for _, name := range names {
+			ca.Issue(t, name)
+		}
+	}
+	text := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	client := func(name string) []tls.Certificate {
+		c, err := tls.X509KeyPair(text(name+".pem"), text(name+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []tls.Certificate{c}
+	}
+	files := TLSFiles{Cert: write(t, dir, "server.pem", text("first.pem")), Key: write(t, dir, "server.key", text("first.key"))}
 
 	t.Run("without client certificates", func(t *testing.T) {
 		loaded, err := LoadTLS(files)
@@ -132,15 +72,14 @@ func TestTLS(t *testing.T) {
 			t.Error("TLS 1.1 was spoken")
 		}
 
-		cert, key := own.server(t, "second")
-		write(t, dir, "server.pem", cert)
+		write(t, dir, "server.pem", text("second.pem"))
 		if err := loaded.Reload(files); err == nil {
 			t.Error("a certificate was loaded with another's key")
 		}
 		if _, name, err := postTLS(t, e.addr, &tls.Config{RootCAs: roots}); name != "first" {
 			t.Errorf("after a failed reload the certificate is %q, %v", name, err)
 		}
-		write(t, dir, "server.key", key)
+		write(t, dir, "server.key", text("second.key"))
 		if err := loaded.Reload(files); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +90,7 @@ func TestTLS(t *testing.T) {
 
 	t.Run("with client certificates", func(t *testing.T) {
 		files := files
-		files.ClientCA = write(t, dir, "ca.pem", chat.pem)
+		files.ClientCA = filepath.Join(dir, "chat.pem")
 		loaded, err := LoadTLS(files)
 		if err != nil {
 			t.Fatal(err)
@@ -162,8 +101,8 @@ func TestTLS(t *testing.T) {
 			want  int
 		}{
 			"none":         {nil, 0},
-			"Chat's":       {[]tls.Certificate{chat.client(t)}, 200},
-			"a stranger's": {[]tls.Certificate{stranger.client(t)}, 0},
+			"Chat's":       {client("from-chat"), 200},
+			"a stranger's": {client("from-stranger"), 0},
 		} {
 			certs := tt.certs
 			config := &tls.Config{RootCAs: roots, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -189,9 +128,9 @@ func TestTLS(t *testing.T) {
 			"client_ca a key":     {Cert: files.Cert, Key: files.Key, ClientCA: files.Key},
 			"cert missing":        {Cert: filepath.Join(dir, "none.pem"), Key: files.Key},
 			"key missing":         {Cert: files.Cert},
-			"client_ca alone":     {ClientCA: write(t, dir, "ca.pem", chat.pem)},
+			"client_ca alone":     {ClientCA: filepath.Join(dir, "chat.pem")},
 			"client_ca a folder":  {Cert: files.Cert, Key: files.Key, ClientCA: dir},
-			"client_ca cut short": {Cert: files.Cert, Key: files.Key, ClientCA: write(t, dir, "cut.pem", chat.pem[:len(chat.pem)/2])},
+			"client_ca cut short": {Cert: files.Cert, Key: files.Key, ClientCA: write(t, dir, "cut.pem", text("chat.pem")[:100])},
 		} {
 			if _, err := LoadTLS(broken); err == nil || !strings.HasPrefix(err.Error(), "tls: ") {
 				t.Errorf("%s: error = %v", name, err)

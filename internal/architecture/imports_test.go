@@ -18,10 +18,10 @@ const module = "github.com/aftermath-rules/aftermath/"
 // layers are the packages from the ground up: a package may import those of lower layers only, and its own sub-packages may
 // import it. Packages of one layer don't import each other, except where allowed says so.
 var layers = [][]string{
-	{"internal/nearword", "internal/load", "internal/systemd", "internal/e2e/program", "internal/failpoint"},
+	{"internal/nearword", "internal/load", "internal/systemd", "internal/e2e/program", "internal/failpoint", "internal/tlstest"},
 	{"internal/e2e/natscluster"},
 	{"callback", "internal/strictyaml", "internal/secrets", "internal/schema", "internal/netguard", "internal/pairindex", "internal/admin/page"},
-	{"internal/lang", "internal/schema/schematest", "internal/tlstest"},
+	{"internal/lang", "internal/schema/schematest"},
 	{"actions"},
 	{"actions/webhook", "actions/logentry", "actions/email", "actions/actionstest"},
 	{"rules", "internal/adminclient"},

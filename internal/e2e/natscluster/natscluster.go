@@ -157,9 +157,6 @@ func (s *Server) Kill() {
 	}
 }
 
-// Running tells whether there is a process that is not paused.
-func (s *Server) Running() bool { return s.cmd != nil && !s.paused }
-
 // Pause stops the process where it is, until Resume.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP, true) }
 
