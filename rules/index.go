@@ -154,6 +154,10 @@ func (d *describer) way(a *pairindex.Atom) string {
 		return "list " + d.lists[a.Set] + " on " + lang.TextName(a.Field)
 	case pairindex.From, pairindex.Before:
 		return "threshold on " + lang.TextName(a.Field)
+	case pairindex.TextSpan:
+		return "range of " + lang.TextName(a.Field)
+	case pairindex.NumberSpan:
+		return "range of " + lang.NumberName(a.Field)
 	case pairindex.NumberIs:
 		return "equality on " + lang.NumberName(a.Field)
 	}

@@ -72,7 +72,15 @@ func (m maker) alike() func() string {
 	other := m.of("", "", "PairCount + ", "PairIndex - ")
 	k := func() string { return strconv.Itoa(m.pick(9) - 4) }
 	order := func() string { return m.of(" < ", " <= ", " > ", " >= ") }
-	switch m.pick(11) {
+	switch m.pick(12) {
+	case 10:
+		field, numbers := m.of(m.field(), m.cased()), m.of("PairCount", "SdkAppid", "len(From_Account)", "Time.Hour()")
+		return func() string {
+			if m.pick(2) == 0 {
+				return numbers + m.of(" > ", " >= ") + k() + " && " + numbers + m.of(" < ", " <= ") + k()
+			}
+			return field + m.of(" > ", " >= ") + m.literal() + m.of(" && ", " and Mutual && ") + m.of(m.literal()+" >= "+field, field+" < "+m.literal())
+		}
 	case 0:
 		return func() string {
 			return text + m.of(" in ", " in ", " not in ") + m.of("few", "["+m.literal()+", "+m.literal()+"]", `["a", "ab", "vip_1"]`)

@@ -33,6 +33,8 @@ func Build(n int, rule func(i int) Rule, o Options) *Index {
 		sets:    map[setKey]uint32{},
 		limits:  map[uint8]*limits[int64]{},
 		orders:  map[uint8]*limits[string]{},
+		spans:   map[uint8][]bounds[int64]{},
+		ranges:  map[uint8][]bounds[string]{},
 		seed:    rand.Uint64(),
 	}
 	b.known = map[any]int64{}
@@ -62,6 +64,8 @@ type builder struct {
 	found    []posting // of parts
 	limits   map[uint8]*limits[int64]
 	orders   map[uint8]*limits[string]
+	spans    map[uint8][]bounds[int64]
+	ranges   map[uint8][]bounds[string]
 	expanded int
 	residual []uint32 // postings of rules that no atom serves
 }
@@ -226,6 +230,10 @@ func (b *builder) atom(a *Atom, value uint32) {
 		limitsOf(b.limits, a.Field).add(a.Number+1, false, value)
 	case From, Before:
 		limitsOf(b.orders, a.Field).add(a.Text, a.Kind == From, value)
+	case NumberSpan:
+		b.spans[a.Field] = append(b.spans[a.Field], bounds[int64]{a.Number, a.Below, value})
+	case TextSpan:
+		b.ranges[a.Field] = append(b.ranges[a.Field], bounds[string]{a.Text, a.Before, value})
 	}
 }
 
@@ -317,10 +325,17 @@ func (b *builder) finish() {
 	for _, field := range slices.Sorted(maps.Keys(b.orders)) {
 		b.Index.orders = append(b.Index.orders, b.orders[field].index(field))
 	}
+	for _, field := range slices.Sorted(maps.Keys(b.spans)) {
+		b.Index.spans = append(b.Index.spans, newSpanIndex(field, b.spans[field]))
+	}
+	for _, field := range slices.Sorted(maps.Keys(b.ranges)) {
+		b.Index.ranges = append(b.Index.ranges, newSpanIndex(field, b.ranges[field]))
+	}
 	b.steps, b.sums, b.values, b.refs, b.known = trimmed(b.steps), trimmed(b.sums), trimmed(b.values), trimmed(b.refs), nil
 	b.openings, b.always, b.series = trimmed(b.openings), trimmed(b.always), trimmed(b.series)
 	b.Index.sets = trimmed(b.Index.sets)
-	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0 || len(b.Index.orders) > 0
+	b.more = b.opened > 0 || len(b.always) > 0 || len(b.byValue) > 0 || len(b.Index.limits) > 0 || len(b.Index.orders) > 0 ||
+		len(b.Index.spans) > 0 || len(b.Index.ranges) > 0
 }
 
 // trimmed gives a slice without much spare room.

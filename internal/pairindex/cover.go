@@ -11,6 +11,8 @@ type Atom struct {
 	Field  uint8 // of a number from MaxNumbers on: the length in bytes of the text Field-MaxNumbers
 	Number int64
 	Text   string
+	Below  int64  // where a span of numbers ends
+	Before string // where a span of texts ends
 	Set    Set
 	Rules  int // of an equality: about how many rules demand it; for Options.Found
 }
@@ -31,8 +33,9 @@ type cover struct {
 }
 
 var (
-	anywhere = cover{all: true, chance: 1}
-	nowhere  = cover{exact: true}
+	anywhere   = cover{all: true, chance: 1}
+	everywhere = cover{all: true, exact: true, chance: 1}
+	nowhere    = cover{exact: true}
 )
 
 // covers are those of a formula: of where it is true, where it is false and where it fails.
@@ -83,7 +86,7 @@ func (p *planner) tree(nodes []node) covers {
 }
 
 func (p *planner) and(nodes []node) covers {
-	yes := anywhere
+	yes := everywhere
 	var no, fail []cover
 	within(nodes, func(part []node) {
 		d := p.tree(part)
@@ -95,7 +98,7 @@ func (p *planner) and(nodes []node) covers {
 }
 
 func (p *planner) or(nodes []node) covers {
-	no := anywhere
+	no := everywhere
 	var yes, fail []cover
 	within(nodes, func(part []node) {
 		d := p.tree(part)
@@ -124,9 +127,9 @@ func (p *planner) test(n *node) covers {
 	switch n.kind {
 	case constant:
 		if n.number == 1 {
-			c.yes, c.no = cover{all: true, exact: true, chance: 1}, nowhere
+			c.yes, c.no = everywhere, nowhere
 		} else {
-			c.yes, c.no = nowhere, cover{all: true, exact: true, chance: 1}
+			c.yes, c.no = nowhere, everywhere
 		}
 	case opaque:
 		c.fail = anywhere
@@ -148,7 +151,7 @@ func (p *planner) test(n *node) covers {
 	case InSet:
 		set := n.ref.(Set)
 		if set.Len() == 0 {
-			c.yes, c.no = nowhere, cover{all: true, exact: true, chance: 1}
+			c.yes, c.no = nowhere, everywhere
 			break
 		}
 		c.yes = p.of(Atom{Kind: InSet, Field: n.field, Set: set})
@@ -191,13 +194,23 @@ func (c *cover) nowhere() bool { return !c.all && len(c.atoms) == 0 }
 
 // best is the cover, of two things that must both be so, which holds more seldom.
 func best(a, b cover) cover {
+	switch {
+	case a.all && a.exact:
+		return b
+	case b.all && b.exact:
+		return a
+	}
 	c := a
 	if a.oneOf() && b.oneOf() && a.atoms[0].Kind == b.atoms[0].Kind && a.atoms[0].Field == b.atoms[0].Field {
 		return common(a, b)
 	}
+	if apart(&a, &b) {
+		return nowhere
+	}
+	if c, ok := span(a, b); ok {
+		return c
+	}
 	switch {
-	case apart(&a, &b):
-		c = nowhere
 	case a.nowhere(), b.all:
 	case b.nowhere(), a.all, b.chance < a.chance:
 		c = b
@@ -225,8 +238,35 @@ func (a *Atom) limits() (low, high int64, ok bool) {
 		return a.Number, math.MaxInt64, true
 	case AtMost:
 		return math.MinInt64, a.Number, true
+	case NumberSpan:
+		return a.Number, a.Below - 1, true
 	}
 	return 0, 0, false
+}
+
+// span is what two covers say together that bound the same number, or text, on both sides.
+func span(a, b cover) (c cover, ok bool) {
+	if len(a.atoms) != 1 || len(b.atoms) != 1 {
+		return c, false
+	}
+	from, to := &a.atoms[0], &b.atoms[0]
+	if from.Kind == AtMost || from.Kind == Before {
+		from, to = to, from
+	}
+	atom := Atom{Field: from.Field}
+	switch {
+	case from.Field != to.Field:
+		return c, false
+	case from.Kind == AtLeast && to.Kind == AtMost && from.Field < MaxNumbers:
+		atom.Kind, atom.Number, atom.Below = NumberSpan, from.Number, to.Number+1
+	case from.Kind == From && to.Kind == Before && from.Text >= to.Text:
+		return nowhere, true
+	case from.Kind == From && to.Kind == Before:
+		atom.Kind, atom.Text, atom.Before = TextSpan, from.Text, to.Text
+	default:
+		return c, false
+	}
+	return cover{atoms: []Atom{atom}, exact: a.exact && b.exact, chance: a.chance * b.chance}, true
 }
 
 // oneOf tells whether the cover says that one text, or number, is one of a few.

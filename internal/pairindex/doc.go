@@ -8,7 +8,8 @@
 //   - equality, prefixes and suffixes in hash tables, one a field, looked up once for each length that occurs;
 //   - parts of texts under one gram each, the rarest of the part, looked up at each position;
 //   - sets as they are, however many rules use them;
-//   - numbers in a map; they, and texts that are compared for their order, in sorted thresholds.
+//   - numbers in a map; they, and texts that are compared for their order, in sorted thresholds, and in trees where they are bounded on
+//     both sides.
 //
 // What is found are candidates. Where the cover says the same as the formula, a candidate is a match; the others run the formula
 // as a short program of tests with two ways out. Rules without a cover are looked at for every event: those that demand the same

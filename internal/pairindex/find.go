@@ -353,6 +353,14 @@ func (x *Index) others(s *Scratch, ev *Event) {
 		l := &x.orders[i]
 		l.look(&f, ev.Texts[l.field])
 	}
+	for i := range x.spans {
+		l := &x.spans[i]
+		l.look(&f, ev.Numbers[l.field])
+	}
+	for i := range x.ranges {
+		l := &x.ranges[i]
+		l.look(&f, ev.Texts[l.field])
+	}
 	x.open(&f, ev, 0, x.opened)
 	for _, g := range s.groups {
 		x.open(&f, ev, x.groups[g].begin, x.groups[g].end)

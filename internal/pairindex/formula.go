@@ -5,18 +5,20 @@ import "slices"
 // Kind is what a test or an atom looks for.
 type Kind uint8
 
-// The kinds. The first ten can be atoms.
+// The kinds. The first twelve can be atoms.
 const (
-	Equal    Kind = iota + 1 // the text is this
-	Prefix                   // the text begins with this
-	Suffix                   // the text ends with this
-	Contains                 // the text has this in it
-	InSet                    // the text is in the set
-	NumberIs                 // the number is this
-	AtLeast                  // the number is this or more
-	AtMost                   // the number is this or less
-	From                     // the text is this or comes after it, byte by byte
-	Before                   // the text comes before this; of atoms alone
+	Equal      Kind = iota + 1 // the text is this
+	Prefix                     // the text begins with this
+	Suffix                     // the text ends with this
+	Contains                   // the text has this in it
+	InSet                      // the text is in the set
+	NumberIs                   // the number is this
+	AtLeast                    // the number is this or more
+	AtMost                     // the number is this or less
+	From                       // the text is this or comes after it, byte by byte
+	Before                     // the text comes before this; of atoms alone
+	TextSpan                   // the text is one or comes after it, and comes before another; of atoms alone
+	NumberSpan                 // the number is one or more, and less than another; of atoms alone
 
 	pattern     // a Matcher, on texts up to a limit
 	sameText    // two texts are equal

@@ -21,6 +21,8 @@ type Index struct {
 	lengths  []limitIndex[int64]  // of the lengths of texts in bytes
 	limits   []limitIndex[int64]  // of other numbers
 	orders   []limitIndex[string] // of texts
+	spans    []spanIndex[int64]   // of numbers that are bounded on both sides
+	ranges   []spanIndex[string]  // of texts that are
 
 	openings []opening // of rules that no atom serves, and behind these of those that are found by what very many are found by
 	opened   uint32    // how many of them the first are

@@ -238,20 +238,24 @@ func TestFound(t *testing.T) {
 		{"not of or", Not(Or(Number(AtLeast, 0, 3), SameText(0, 1))), "[AtMost 0 2]"},
 		{"what comes before a text", Not(Text(From, 0, "b")), "[Before 0 b]"},
 		{"not before what all texts come after", Not(Text(From, 0, "")), "never"},
+		{"two limits", And(Text(From, 0, "a"), SameText(0, 1), Not(Text(From, 0, "c"))), "[TextSpan 0 a]"},
+		{"limits of a text that are apart", And(Text(From, 0, "b"), Not(Text(From, 0, "b"))), "never"},
+		{"two limits, and a number beyond", And(Number(AtMost, 1, 7), Number(AtLeast, 1, 3), Number(NumberIs, 1, 8)), "never"},
+		{"limits of two texts", And(Text(From, 0, "a"), Not(Text(From, 1, "c"))), "[From 0 a]"},
 		{"the highest number", Number(AtMost, 0, 1<<63-1), "every event"},
 		{"a set", In(0, vips), "[InSet 0]"},
 		{"behind what may fail", And(Opaque(), Text(Equal, 0, "a")), "every event"},
 		{"before what may fail", And(Text(Equal, 0, "a"), Opaque()), "[Equal 0 a]"},
 		{"one text twice", And(Text(Equal, 0, "a"), Text(Equal, 0, "b")), "never"},
 		{"limits that are apart", And(Number(AtLeast, 0, 6), Number(AtMost, 0, 5)), "never"},
-		{"limits that meet", And(Number(AtLeast, 0, 5), Number(AtMost, 0, 5)), "[AtLeast 0 5]"},
+		{"limits that meet", And(Number(AtLeast, 0, 5), Number(AtMost, 0, 5)), "[NumberSpan 0 5]"},
 		{"limits of two numbers", And(Number(AtLeast, 0, 6), Number(AtMost, 1, 5)), "[AtLeast 0 6]"},
 		{"a number beyond a limit", And(Number(AtMost, 0, 5), Number(NumberIs, 0, 6)), "never"},
 		{"what two sides have in common", And(Or(Text(Equal, 0, "a"), Text(Equal, 0, "b")), Or(Text(Equal, 0, "b"), Text(Equal, 0, "c"))), "[Equal 0 b]"},
 		{"never", And(Text(Equal, 0, "a"), Constant(false)), "never"},
 		{"both ways of if", If(Number(NumberIs, 0, 1), Text(Equal, 0, "a"), Text(Equal, 1, "b")), "[Equal 0 a] [Equal 1 b]"},
 	}
-	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtLeast: "AtLeast", AtMost: "AtMost", Before: "Before"}
+	names := map[Kind]string{Equal: "Equal", Prefix: "Prefix", Suffix: "Suffix", InSet: "InSet", AtLeast: "AtLeast", AtMost: "AtMost", Before: "Before", From: "From", TextSpan: "TextSpan", NumberSpan: "NumberSpan"}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -264,7 +268,7 @@ func TestFound(t *testing.T) {
 				}
 				for _, a := range way.Atoms {
 					value := a.Text
-					if a.Kind == AtLeast || a.Kind == AtMost {
+					if a.Kind == AtLeast || a.Kind == AtMost || a.Kind == NumberSpan {
 						value = fmt.Sprint(a.Number)
 					}
 					got = append(got, "["+strings.TrimSpace(fmt.Sprint(names[a.Kind], " ", a.Field, " ", value))+"]")
@@ -344,5 +348,29 @@ func TestTable(t *testing.T) {
 				t.Errorf("%d of %d texts have no slot", len(table.rest), tt.entries)
 			}
 		})
+	}
+}
+
+// What is bounded on both sides is found without a program, and no more of many is looked at than holds.
+func TestSpans(t *testing.T) {
+	const n = 1000
+	x := Build(n, func(i int) Rule {
+		return Rule{Formula: And(Number(AtLeast, 0, int64(i)), Number(AtMost, 0, int64(i+2)))}
+	}, Options{})
+	var s Scratch
+	for _, v := range []int64{-1, 0, 1, 2, 500, n - 1, n, n + 1, n + 2} {
+		ev := Event{}
+		ev.Numbers[0] = v
+		hits := x.Find(nil, &ev, &s)
+		var want []Hit
+		for i := max(0, v-2); i <= min(v, n-1); i++ {
+			want = append(want, Hit{int(i), true})
+		}
+		if !slices.Equal(hits, want) || len(s.candidates) != len(want) {
+			t.Errorf("%d: found %v of %d candidates, want %v", v, hits, len(s.candidates), want)
+		}
+	}
+	if len(x.steps) > 0 {
+		t.Errorf("%d steps of programs for what spans say as a whole", len(x.steps))
 	}
 }
