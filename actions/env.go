@@ -21,6 +21,8 @@ type Env struct {
 	LogFile func(path string, maxSize int64, maxFiles int) (io.WriteCloser, error)
 	// LogFolder is that first folder, so that a path which leads out of it can be refused when it is loaded; "" where it is not known.
 	LogFolder string
+	// LogRefused says why no log may be written to a path, which the program lives by itself; "" where it may, nil where it is not known.
+	LogRefused func(path string) string
 	// ReadFile reads a file that the rules may use (a CA, a certificate); a relative path is relative to the rules file.
 	ReadFile func(path string) ([]byte, error)
 	SMTP     SMTP // the defaults of the configuration

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 
@@ -24,9 +23,6 @@ func logFiles(cfg *config.Config, files *logentry.Files) func(path string, maxSi
 	return func(path string, maxSize int64, maxFiles int) (io.WriteCloser, error) {
 		if logFolder(cfg) == "" {
 			return nil, actions.Permanent(errors.New("rules_may.files names no folder that log actions may write below"))
-		}
-		if what := lives(cfg, path); what != "" {
-			return nil, actions.Permanent(fmt.Errorf("log file %s: %s: no log is written there", path, what))
 		}
 		return files.Open(path, maxSize, maxFiles)
 	}

@@ -252,7 +252,8 @@ func (s *service) closeStore() error {
 
 // permit is what the configuration lets rules files use: never a variable that it uses itself.
 func permit(cfg *config.Config) rules.Permit {
-	return rules.Permit{Env: cfg.RulesMay.Env, DenyEnv: cfg.Env(), Files: cfg.RulesMay.Files}
+	return rules.Permit{Env: cfg.RulesMay.Env, DenyEnv: cfg.Env(), Files: cfg.RulesMay.Files,
+		Logs: func(path string) string { return lives(cfg, path) }}
 }
 
 // redactKey is the key of redacted accounts: kept in the data folder, so that an account looks the same after a restart.

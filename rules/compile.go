@@ -232,6 +232,7 @@ func (c *compiler) builder(f *File, name string) actions.Builder {
 	if len(c.Permit.Files) > 0 {
 		env.LogFolder = c.Permit.Files[0]
 	}
+	env.LogRefused = c.Permit.Logs
 	return actions.Builder{Scope: c.scope, Secrets: c.resolver(f, name), Env: env, Prev: c.previous}
 }
 

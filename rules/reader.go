@@ -11,11 +11,12 @@ import (
 
 // Permit is what rules files may use: the rules_may of the configuration.
 type Permit struct {
-	Env           []string // patterns of environment variables, "*" for any
-	DenyEnv       []string // variables that may not be used, whatever Env says
-	Files         []string // folders; files below the rules folder may always be used
-	IgnoreSecrets bool     // put a placeholder for every secret: for check --secrets ignore
-	SecretsOf     string   // where not empty, put a placeholder for every secret but those of the action of this name
+	Env           []string                 // patterns of environment variables, "*" for any
+	DenyEnv       []string                 // variables that may not be used, whatever Env says
+	Files         []string                 // folders; files below the rules folder may always be used
+	Logs          func(path string) string // says why log actions may not write to a path, or ""; nil where that is not known
+	IgnoreSecrets bool                     // put a placeholder for every secret: for check --secrets ignore
+	SecretsOf     string                   // where not empty, put a placeholder for every secret but those of the action of this name
 }
 
 // reader reads the files that rules files name, each once, so that a set is made of one state of each.

@@ -65,6 +65,8 @@ func newAction(c Config, env actions.Env) (actions.Action, error) {
 		refuse("file", "takes no template: a file is opened once, for all deliveries")
 	case strings.ContainsFunc(c.File, unicode.IsControl), leadsOut(c.File, env.LogFolder):
 		refuse("file", "must be a path below the first folder of rules_may.files, such as logs/vips.jsonl")
+	case env.LogRefused != nil && env.LogRefused(c.File) != "":
+		refuse("file", "no log is written there: %s", env.LogRefused(c.File))
 	}
 	if c.MaxSize <= 0 {
 		refuse("max_size", "must be more than 0")
