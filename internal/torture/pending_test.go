@@ -90,8 +90,9 @@ func TestTorturePending(t *testing.T) {
 		pending, parked/int64(pending), float64(parked)/1e6, float64(all)/1e6, float64(grown)/1e6, float64(grown+rss-idle)/1e6, starting.Round(time.Millisecond),
 		beside.speed, later.speed, alone.speed, beside.speed/alone.speed, later.speed/alone.speed,
 		beside.cpu*1e6/float64(pending), later.cpu*1e6/float64(pending), alone.cpu*1e6/float64(pending), drained.Round(time.Millisecond), to.most["dead"])
-	if most := max(30e6*float64(pending)/100_000, 2e6); float64(parked) > most {
-		t.Errorf("%d pending deliveries take %d bytes on disk, want %.0f at most", pending, parked, most)
+	// What was put off before is gone from the stream, and from the disk once its last file is full: on a slow machine that is much.
+	if most := 300*int64(pending) + 4<<20; parked > most {
+		t.Errorf("%d pending deliveries take %d bytes on disk, want %d at most", pending, parked, most)
 	}
 	if *roundsFlag > 0 && grown > 100e6 {
 		t.Errorf("%d pending deliveries take %d bytes of memory", pending, grown)
