@@ -2,7 +2,6 @@ package torture
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -60,9 +59,7 @@ func TestTorturePowerCutWithoutSync(t *testing.T) {
 	send := newSender(t, l, 64)
 	d := mount(t, tool, dir, "-lie")
 	s := built.Start(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	send.run(ctx, s.Callback, load.Plan{Concurrency: 64})
+	send.run(t.Context(), s.Callback, load.Plan{Concurrency: 64, Count: 500})
 	s.Kill()
 	d.cut(t)
 	d = mount(t, tool, dir)
