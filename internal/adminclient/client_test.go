@@ -52,8 +52,6 @@ func TestClientErrors(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	closed := httptest.NewServer(nil)
-	closed.Close()
 	for _, tt := range []struct{ name, base, token, path, want string }{
 		{"no token", server.URL, "", "token", "wants a token: give its admin.token with --token"},
 		{"a wrong token", server.URL, "t0ken-value", "token", "refuses the token"},
@@ -61,7 +59,7 @@ func TestClientErrors(t *testing.T) {
 		{"another server", server.URL, "", "nothing", "is no admin port of aftermath that knows this: it answers 404 Not Found"},
 		{"another server that answers", server.URL, "", "html", "is no admin port of aftermath: its answer is not what it should be"},
 		{"a redirect", server.URL, "t0ken-value", "redirect", "it answers 302 Found"},
-		{"down", closed.URL, "t0ken-value", "status", "does not answer"},
+		{"down", "http://127.0.0.1:1", "t0ken-value", "status", "does not answer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := New(tt.base, tt.token)
