@@ -57,14 +57,17 @@ func (r *runner) state(now time.Time) ActionStatus {
 }
 
 // Totals gives the counts as they are stored, of all nodes together, without the rules'. What was refused counts before it is stored:
-// the sender has its answer by then.
+// the sender has its answer by then. What the other nodes have done in the last seconds may be missing; the counts balance all the same.
 func (e *Engine) Totals() Totals {
-	l := e.ledger
+	l, shared := e.ledger, e.shared()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.totals.plus(&l.others)
 	t.Refused += l.refused.Load()
 	t.Quarantined += l.quarantined.Load()
+	if shared {
+		return t.whole()
+	}
 	return t
 }
 

@@ -90,6 +90,16 @@ func (t Totals) plus(o *Totals) Totals {
 	return t
 }
 
+// whole makes up for what other nodes have done since their totals were read: what has ended was made, and what was taken from the dead
+// letters was one.
+func (t Totals) whole() Totals {
+	if int64(t.Dead) < 0 {
+		t.Dead = 0
+	}
+	t.Created = max(t.Created, t.Done+t.Dead+t.Discarded)
+	return t
+}
+
 func (t RuleTotals) plus(o RuleTotals) RuleTotals {
 	t.Matches += o.Matches
 	if o.Last.After(t.Last) {
