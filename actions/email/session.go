@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/mail"
 	"net/textproto"
@@ -199,6 +200,8 @@ func plain(ctx context.Context, err error) string {
 		return "no answer within the time-out"
 	case ctx.Err() != nil:
 		return "the program is stopping"
+	case errors.Is(err, io.EOF):
+		return "the server closed the connection"
 	}
 	return clip(err.Error())
 }

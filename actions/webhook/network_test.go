@@ -154,7 +154,7 @@ func TestAnswersThatMisbehave(t *testing.T) {
 			}
 		}, "header"},
 		{"no HTTP", func(conn net.Conn) { fmt.Fprint(conn, "220 mail.example.com ESMTP\r\n") }, "no answer"},
-		{"closed without an answer", func(net.Conn) {}, "EOF"},
+		{"closed without an answer", func(net.Conn) {}, "it closed the connection"},
 		{"another protocol", func(conn net.Conn) {
 			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 			drip(conn)

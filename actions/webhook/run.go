@@ -107,6 +107,8 @@ func explain(ctx context.Context, m *message, err error) error {
 		return actions.Permanent(err)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s within the time-out", m.url.Host)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("no answer from %s: it closed the connection", m.url.Host)
 	}
 	return fmt.Errorf("no answer from %s: %w", m.url.Host, err)
 }
