@@ -24,7 +24,7 @@ const maxTotals = 1 << 20
 
 // Append stores events and the totals after them as one message. Without totals, those of the Append before are stored again, so
 // that the newest message has them always. Events of more than one message (8 MiB) take more, each with the totals up to it. After an
-// error it may be called with the same again: what fits into one message is stored once.
+// error it may be called with the same slice again: all of it is stored once.
 func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (seq uint64, err error) {
 	if err := s.isOpen(ctx); err != nil {
 		return 0, err
@@ -39,9 +39,9 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 	if err != nil {
 		return 0, err
 	}
-	d, begin := newDraft(s.outcomesBuf), 0
+	d, begin := newDraft(s.outcomesBuf), s.storedOf(events)
 	defer func() { s.outcomesBuf = kept(d.b) }()
-	for i := range events {
+	for i := begin; i < len(events); i++ {
 		before := *d
 		if size := d.addEvent(&events[i]); size > maxEvent {
 			return 0, fmt.Errorf("event of %d bytes: more than the %d that there may be", size, maxEvent)
@@ -58,11 +58,13 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 			return 0, err
 		}
 		d, begin = newDraft(nil), i
+		s.begun, s.begunTo = &events[0], i
 		d.addEvent(&events[i])
 	}
 	if err := s.appendPack(ctx, d, after); err != nil {
 		return 0, err
 	}
+	s.begun = nil
 	at := s.outcomesChain.position().Seq // nothing else writes to it
 	if totals != nil {
 		s.rules.stored(&last, at)
@@ -72,6 +74,14 @@ func (s *Store) Append(ctx context.Context, events []engine.Event, totals *engin
 		seq = at
 	}
 	return seq, nil
+}
+
+// storedOf gives how many of the events an Append of the same stored that gave an error then.
+func (s *Store) storedOf(events []engine.Event) int {
+	if len(events) > 0 && s.begun == &events[0] {
+		return s.begunTo
+	}
+	return 0
 }
 
 // appendPart stores a pack that others of the same Append follow, with the totals so far: or a crash before the last pack would leave events

@@ -102,3 +102,47 @@ func TestEventOfManyDeliveries(t *testing.T) {
 	}
 	closeStore(t, s)
 }
+
+// Where the store fails between two of the messages that outcomes take, what is stored already is not stored again with the rest.
+func TestPartsAreStoredOnce(t *testing.T) {
+	s := open(t, jetstream.Options{Dir: t.TempDir()})
+	ctx := ctxFor(t, time.Minute)
+	var events []engine.Event
+	ended := func(id int, sent string) engine.Event {
+		return engine.Event{Ended: &engine.Ended{Delivery: fmt.Sprint(id), Outcome: engine.OutcomeDone, Sent: []byte(sent)}}
+	}
+	for i := range 3000 {
+		events = append(events, ended(i, strings.Repeat("s", 4096)))
+	}
+	totals := engine.Totals{Done: uint64(len(events))}
+	last := &events[len(events)-1]
+	*last = ended(len(events)-1, strings.Repeat("s", 30<<20))
+	if _, err := s.Append(ctx, events, &totals); err == nil {
+		t.Fatal("an event of 30 MB is stored")
+	}
+	*last = ended(len(events)-1, "fine")
+	for range 2 { // the second call is of other events, though it is the same slice
+		if _, err := s.Append(ctx, events, &totals); err != nil {
+			t.Fatal(err)
+		}
+		totals.Done += uint64(len(events))
+	}
+	stored, done := make(map[string]int), uint64(0)
+	for p, err := range s.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range p.Events {
+			stored[ev.Ended.Delivery]++
+		}
+		if done += uint64(len(p.Events)); p.Totals == nil || p.Totals.Done != done {
+			t.Errorf("message %d has the totals %+v, want %d done", p.Seq, p.Totals, done)
+		}
+	}
+	for i := range events {
+		if n := stored[fmt.Sprint(i)]; n != 2 {
+			t.Fatalf("event %d is stored %d times by two calls", i, n)
+		}
+	}
+	closeStore(t, s)
+}

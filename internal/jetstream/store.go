@@ -26,7 +26,9 @@ type Store struct {
 
 	parts         []*partition // those that take callbacks first
 	outcomesChain *chain
-	last          outcome // has the totals of the last Append; under outcomesMu, as are
+	last          outcome       // has the totals of the last Append; under outcomesMu, as are
+	begun         *engine.Event // the first of an Append of which some messages are stored, and others not
+	begunTo       int           // how many events those have
 	rules         ruleCounts
 	outcomesBuf   []byte // the memory of the packs of outcomes before
 	squeezedBuf   []byte // and of what was sent
