@@ -62,12 +62,13 @@ func TestCallbackThatMatchesMuch(t *testing.T) {
 	}
 }
 
-// matching is a store that knows how many deliveries there were in one event, and in all of what was appended at once; it takes no more once
-// it has taken so many events.
+// matching is a store that knows how many deliveries there were in one event, and in all of what was appended at once. Once it has so many
+// events of what matched it takes no more, or has another process given what is being read.
 type matching struct {
 	*storetest.Memory
 	event, write, taken atomic.Int64
 	most                int64
+	loses               bool
 }
 
 func (s *matching) Append(ctx context.Context, events []engine.Event, totals *engine.Totals) (uint64, error) {
@@ -80,52 +81,67 @@ func (s *matching) Append(ctx context.Context, events []engine.Event, totals *en
 		}
 	}
 	s.write.Store(max(s.write.Load(), all))
-	if s.most > 0 && s.taken.Load()+parts > s.most {
+	if !s.loses && s.taken.Load()+parts > s.most {
 		return 0, errors.New("no room")
 	}
 	s.taken.Add(parts)
 	return s.Memory.Append(ctx, events, totals)
 }
 
-// Of a callback of which very much matches only a part is held at a time. Where the process ends after some of them were recorded, those stand,
-// and the rules of then decide the pairs behind them: each once.
+func (s *matching) NextPack(ctx context.Context) (*engine.Pack, error) {
+	p, err := s.Memory.NextPack(ctx)
+	if err == nil && s.loses {
+		p.Held = func() bool { return s.taken.Load() < s.most }
+	}
+	return p, err
+}
+
+// Of a callback of which very much matches only a part is held at a time. Where the process ends, or another one is given the callback, after
+// some of them were recorded, those stand, and the rules of whoever goes on decide the pairs behind them: each once.
 func TestCallbackThatMatchesInParts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		store := &matching{Memory: w.mem, most: 20}
-		w.store = store
-		w.start(crowdRules([]string{"before"}, "true"))
-		const pairs = 20_000
-		w.send("", crowd(pairs)...)
-		w.send("", "c>d")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if store.taken.Load() == 0 {
-			t.Fatal("nothing was recorded")
-		}
-		if n := store.event.Load(); n > 600 {
-			t.Errorf("an event of %d deliveries", n)
-		}
-		if n := store.write.Load(); n > 6000 {
-			t.Errorf("%d deliveries were held at once", n)
-		}
-		w.restart(crowdRules([]string{"after"}, "true"))
-		w.expect(pairs+1, 0)
-		if totals := w.eng.Totals(); totals.Callbacks != 2 || totals.Pairs != pairs+1 || totals.Unmatched != 0 {
-			t.Errorf("%+v", totals)
-		}
-		var before, after int
-		for _, g := range w.seen("k") {
-			if g.d.Rule.Name == "before" {
-				before++
-			} else {
-				after++
-			}
-		}
-		if before == 0 || after == 0 {
-			t.Errorf("%d attempts by the rules of before, %d by those of after the restart", before, after)
-		}
-	})
+	for name, loses := range map[string]bool{"the process ends": false, "another one is given it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				store := &matching{Memory: w.mem, most: 20, loses: loses}
+				w.store = store
+				w.start(crowdRules([]string{"before"}, "true"))
+				const pairs = 20_000
+				w.send("", crowd(pairs)...)
+				w.send("", "c>d")
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if s := w.eng.Status(); loses && s.Loose > 0 {
+					t.Errorf("of what another process was given %d deliveries are loose", s.Loose)
+				}
+				if store.taken.Load() == 0 {
+					t.Fatal("nothing was recorded")
+				}
+				if n := store.event.Load(); n > 600 {
+					t.Errorf("an event of %d deliveries", n)
+				}
+				if n := store.write.Load(); n > 6000 {
+					t.Errorf("%d deliveries were held at once", n)
+				}
+				w.restart(crowdRules([]string{"after"}, "true"))
+				w.expect(pairs+1, 0)
+				if totals := w.eng.Totals(); totals.Callbacks != 2 || totals.Pairs != pairs+1 || totals.Unmatched != 0 {
+					t.Errorf("%+v", totals)
+				}
+				var before, after int
+				for _, g := range w.seen("k") {
+					if g.d.Rule.Name == "before" {
+						before++
+					} else {
+						after++
+					}
+				}
+				if before == 0 || after == 0 {
+					t.Errorf("%d attempts by the rules of before, %d by those of after", before, after)
+				}
+			})
+		})
+	}
 }
 
 // narrow is a store that takes no event of more than some deliveries.
