@@ -188,7 +188,7 @@ func TestConditionErrors(t *testing.T) {
 		{"single =", `From_Account = "a"`, "=", "compare with =="},
 		{"single &", `Mutual & true`, "&", "&&"},
 		{"ends early", `From_Account ==`, "", "this ends too early"},
-		{"empty", ``, "", "this ends too early"},
+		{"empty", ``, "", "this is empty"},
 		{"open bracket", `(Mutual`, "", "this ends too early"},
 		{"open string", `From_Account == "a`, "", "a string is opened and not closed"},
 		{"open comment", `Mutual /* a`, "", "a comment is opened and not closed"},

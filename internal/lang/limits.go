@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/file"
@@ -16,6 +17,8 @@ func checkSource(src string) *Error {
 		return &Error{MaxSource, fmt.Sprintf("too long: %d bytes, the most is %d", len(src), MaxSource)}
 	case !utf8.ValidString(src):
 		return &Error{invalidUTF8(src), "this is no UTF-8"}
+	case strings.TrimSpace(src) == "":
+		return &Error{0, "this is empty"}
 	case !suspicious(src):
 		return nil
 	}
