@@ -42,6 +42,7 @@ const (
 	scanBatch = 512
 	scanBytes = 1 << 20          // and one message more: a batch lies in memory three times, at the server, on its way and here
 	scanWait  = 10 * time.Second // for the next message of a batch
+	infoWait  = 5 * time.Second  // for a stream's state, each of the two times that it is asked for
 )
 
 // errNoMessage says that nothing is stored there.
@@ -49,11 +50,27 @@ var errNoMessage = errors.New("no message")
 
 // scan gives the messages from there to the newest there is when it begins, in order, until f returns an error or ctx is over.
 func (s *session) scan(ctx context.Context, stream jetstream.Stream, from scanFrom, f func(*stored) error) error {
-	info, err := stream.Info(ctx)
+	info, err := stateOf(ctx, stream)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", stream.CachedInfo().Config.Name, err)
+		return err
 	}
 	return s.scanTo(ctx, info, from, f)
+}
+
+// stateOf asks for a stream's state, and once more where there is no answer: nobody gives one while the stream has no leader, nor later.
+func stateOf(ctx context.Context, stream jetstream.Stream) (info *jetstream.StreamInfo, err error) {
+	for range 2 {
+		call, cancel := context.WithTimeout(ctx, infoWait)
+		info, err = stream.Info(call)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", stream.CachedInfo().Config.Name, err)
+	}
+	return info, nil
 }
 
 // scanTo gives the messages up to the last of the stream as info describes it.
@@ -95,9 +112,9 @@ func (s *session) scanTo(ctx context.Context, info *jetstream.StreamInfo, from s
 // copy is stored before the one before it goes.
 func (s *session) scanLive(ctx context.Context, stream jetstream.Stream, from scanFrom, f func(*stored) error) error {
 	for {
-		info, err := stream.Info(ctx)
+		info, err := stateOf(ctx, stream)
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", stream.CachedInfo().Config.Name, err)
+			return err
 		}
 		end := info.State.LastSeq
 		if from.since.IsZero() && from.seq > end {

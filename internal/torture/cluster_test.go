@@ -56,7 +56,7 @@ func TestTortureCluster(t *testing.T) {
 		n.handled(t)
 	}
 	// The others' counts are read every five seconds.
-	program.Within(t, time.Minute, "the nodes to agree", func() bool {
+	program.Eventually(t, "the nodes to agree", func() bool {
 		first := nodes[0].server().Status().Counts
 		return first == nodes[1].server().Status().Counts && first == nodes[2].server().Status().Counts && first.Waiting == 0
 	})
